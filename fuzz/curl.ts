@@ -3,9 +3,16 @@ import type { Request } from "./http.ts";
 
 export type SentRequest = {
   request: Request;
-  /** The values of its response, each with the JavaScript expression that reads it from the JSON. */
-  returned: { value: string; accessor: string }[];
+  /**
+   * The values of its response, each with the JavaScript expression that reads it from the JSON, or the regular expression that finds it
+   * in the head or the body.
+   */
+  returned: ({ value: string } & ({ accessor: string } | { pattern: string }))[];
 };
+
+/** A shorter value may occur in a request for another reason. The code that a device shows has 9 characters. */
+const minimumLength = 9;
+const input = 'require("node:fs").readFileSync(0)';
 
 /** Returns one or two lines for each request, for a POSIX shell with curl and node. */
 export function curlLines(url: string, sentRequests: SentRequest[]): string[] {
@@ -15,18 +22,21 @@ export function curlLines(url: string, sentRequests: SentRequest[]): string[] {
     const later = sentRequests.slice(index + 1).map(({ request }) => textOf(request));
     const known = textOf(sendRequest.request);
     const used = sendRequest.returned.filter(({ value }) => {
-      return value.length >= 16 && !variables.has(value) && !known.includes(value);
+      return value.length >= minimumLength && !variables.has(value) && !known.includes(value);
     });
     const needed = used.filter(({ value }, at) => {
       return used.findIndex((other) => other.value === value) === at && later.some((text) => text.includes(value));
     });
     if (needed.length === 0) return [line];
-    const reads = needed.map(({ value, accessor }) => {
+    const reads = needed.map((one) => {
       const name = `V${variables.size + 1}`;
-      variables.set(value, name);
-      return `${name}=$(printf %s "$A${index}" | node -p 'JSON.parse(require("node:fs").readFileSync(0))${accessor}')`;
+      variables.set(one.value, name);
+      const expression =
+        "accessor" in one ? `JSON.parse(${input})${one.accessor}` : `/${one.pattern}/.exec(${input})[1]`;
+      return `${name}=$(printf %s "$A${index}" | node -p '${expression}')`;
     });
-    return [`A${index}=$(${line}); printf '%s\\n' "$A${index}"`, reads.join("; ")];
+    const withHead = needed.some((one) => "pattern" in one) ? line.replace("curl ", "curl -i ") : line;
+    return [`A${index}=$(${withHead}); printf '%s\\n' "$A${index}"`, reads.join("; ")];
   });
 }
 

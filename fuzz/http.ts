@@ -18,12 +18,14 @@ const maxHeadBytes = 16_384;
 
 /**
  * The method and target by which a response is validated. The parser rejects a head that is too large before the operation is
- * known: its response is that of any operation with problem details.
+ * known: its response is that of any operation with problem details. A target with a fragment is that of no operation (RFC 9112,
+ * section 3.2), so that its response is not a page.
  */
 export function validatedAs({ method, target, headers }: Request, { status }: { status: number }): [string, string] {
   const fields = headers.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
   const isTooLarge = method.length + target.length + fields > maxHeadBytes - 512; // other headers are added
-  return isTooLarge && status === 400 ? ["GET", "/api/resource"] : [method, target];
+  if (status === 400 && isTooLarge) return ["GET", "/api/resource"];
+  return status === 400 && target.includes("#") ? [method, `*${target}`] : [method, target];
 }
 
 /** Retries of a request that an overloaded service rejected. */
@@ -36,7 +38,8 @@ const retries = { maximum: 20, delayMs: 200 };
 export async function sendRequest(url: URL, agent: Agent, request: Request): Promise<ReceivedResponse> {
   for (let tries = 1; ; tries += 1) {
     const answer = await sendOnce(url, agent, request);
-    const isOverloaded = answer.status === 503 && answer.text.includes("/problems/overloaded");
+    // A page does not tell an overload from another reason, which lasts longer than all retries.
+    const isOverloaded = answer.status === 503 && /\/problems\/overloaded|^<!doctype html>/.test(answer.text);
     if (!isOverloaded || tries > retries.maximum) return answer;
     await sleep(retries.delayMs);
   }

@@ -9,6 +9,7 @@ import { rolesOf } from "./contract/roles.ts";
 import { type SentRequest, textOf } from "./curl.ts";
 import type { Request } from "./http.ts";
 import { type Json, jsonOf, stringsOf } from "./json.ts";
+import { formValuesOf, redirectValuesOf } from "./returnedValues.ts";
 
 export type User = {
   id: string;
@@ -21,9 +22,17 @@ export type User = {
   hasRoles: boolean;
 };
 type Session = { owner: User; hasEnded: boolean };
+/** A client of OAuth. `user` stands for it where it acts for itself: it may see all that its scopes allow. */
+type OAuthClient = { user: User; isPublic: boolean; secrets: Map<string, string>; exists: boolean };
 /** An access token, or an API key if it has a `keyId`. `scopes` is `undefined` for an unlimited token. */
 export type Token = {
   owner: User;
+  /** The client that got it by OAuth. */
+  clientId?: string | undefined;
+  /** Whether its client acts for itself. */
+  isOfClient?: boolean;
+  /** Whether it needs a proof of its key. */
+  isBound?: boolean;
   session: Session | undefined;
   isValid: boolean;
   keyId: string | undefined;
@@ -35,7 +44,8 @@ export type Token = {
  */
 export type KnownValue = { name: string; value: string; origin: string; owner: User | undefined; isUnique: boolean };
 /** The owner of credentials. `isExact`: they are written in the only form that the service must accept. */
-type Proof = { user: User; token: Token | undefined; isExact: boolean };
+type Proof = { user: User; token: Token | undefined; isClient?: boolean; isExact: boolean };
+type PresentedClient = { id: string; secret: string; isInBody: boolean };
 /** A request for an operation, and its response. */
 type Call = {
   operation: Operation;
@@ -58,6 +68,10 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   const users: User[] = [];
   const sessions = new Map<string, Session>();
   const tokens = new Map<string, Token>();
+  const clients = new Map<string, OAuthClient>();
+  /** The client of each grant that a user has listed. */
+  const clientsOfGrants = new Map<string, string>();
+  const redeemed = new Set<string>();
   const refreshTokens = new Map<string, Session>();
   const pool: KnownValue[] = [];
   const typed: string[] = [];
@@ -129,15 +143,81 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     ],
     [
       roles.revokePresented,
-      ({ sent }) => {
+      ({ sent, request }) => {
         const text = String(sent["token"]);
         const token = tokens.get(text);
+        // A client revokes its own tokens only.
+        const client = presentedClient(request, sent);
+        // Any other credentials in the header are ignored, and so is what the body then says.
+        const isIgnored = client?.isInBody && request.headers.some(([name]) => name === "Authorization");
+        if (client && !isIgnored && client.id !== token?.clientId) return;
         end(token?.session ?? refreshTokens.get(text) ?? (isIssued(text) ? sessionOfToken(text) : undefined));
         if (token) token.isValid = false;
       },
     ],
   ];
+  effects.push(
+    [
+      roles.deleteClient,
+      (call) => {
+        const id = lastSegment(call.operation, call.request);
+        for (const token of tokens.values()) if (token.clientId === id) token.isValid = false;
+        const client = clients.get(id);
+        if (client) client.exists = false;
+      },
+    ],
+    [
+      roles.deleteSecret,
+      ({ operation, request }) => {
+        const [id, secretId] = [segmentAt(request, 3), lastSegment(operation, request).toLowerCase()];
+        clients.get(id)?.secrets.delete(secretId);
+      },
+    ],
+    [
+      roles.listGrants,
+      ({ json }) => {
+        const { grants = [] } = json as { grants?: { id: string; client_id: string }[] };
+        for (const { id, client_id } of grants) clientsOfGrants.set(id, client_id);
+      },
+    ],
+    [
+      roles.deleteGrant,
+      ({ operation, request, proof }) => {
+        const client = clientsOfGrants.get(lastSegment(operation, request).toLowerCase());
+        for (const token of tokens.values()) {
+          if (client !== undefined && token.clientId === client && token.owner === proof?.user) token.isValid = false;
+        }
+      },
+    ],
+    [
+      roles.listSessions,
+      ({ json, proof }) => {
+        const { sessions: listed = [] } = json as { sessions?: { id: string }[] };
+        // Those of browsers and of clients appear here only.
+        for (const { id } of listed)
+          if (proof && !sessions.has(id)) sessions.set(id, { owner: proof.user, hasEnded: false });
+      },
+    ],
+    [
+      roles.self,
+      ({ json, proof }) => {
+        // A registration on a page does not return the id.
+        if (proof?.user.id === "" && proof.user !== shared) proof.user.id = String(json["id"]);
+      },
+    ],
+    [roles.tokenEndpoint, ({ sent }) => void redeemed.add(String(sent["code"] ?? ""))],
+  );
   const requirements: [Operation | undefined, wrong: string, (call: Call) => boolean][] = [
+    [
+      roles.tokenEndpoint,
+      "a client without its secret got tokens",
+      ({ request, sent }) => isClientProven(request, sent),
+    ],
+    [
+      roles.tokenEndpoint,
+      "an authorization code worked twice",
+      ({ sent }) => sent["code"] === undefined || sent["code"] === "" || !redeemed.has(String(sent["code"])),
+    ],
     [
       roles.changePassword,
       "a wrong secret in the body was accepted",
@@ -169,15 +249,19 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     secrets: string[],
   ): { wrong?: string; returned: SentRequest["returned"] } {
     const operation = api.find(request.method, request.target);
-    const proof = ownerOf(request);
     const [json, sent] = [jsonOf(isJson(answer) ? answer.text : ""), decodeBody(operation, request.body)];
+    const inBody = operation?.acceptsClients
+      ? clientOf(String(sent["client_id"]), String(sent["client_secret"]))
+      : undefined;
+    const proof = ownerOf(request) ?? inBody;
     const call = operation && { operation, request, sent, answer, json, proof };
     const wrong =
       (call && findAccessError(call)) ?? findEcho(request, answer, json, secrets) ?? findLeak(request, answer, proof);
     if (wrong !== undefined) return { wrong, returned: [] };
     // A reused refresh token ends the session.
     if (json["type"] === "/problems/token-reused") end(sessionOf(sent));
-    return { returned: call && answer.status < 300 && request.method !== "HEAD" ? learn(call) : [] };
+    const isDone = answer.status < 300 || (answer.status === 303 && operation?.statuses.includes(303));
+    return { returned: call && isDone && request.method !== "HEAD" ? learn(call) : [] };
   }
 
   /** Returns what is wrong if the credentials were accepted or rejected by mistake, or another user's data returned. */
@@ -188,7 +272,8 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     const isProven =
       proof !== undefined &&
       operation.schemes.includes(proof.token ? "bearer" : "basic") &&
-      (proof.token?.keyId === undefined || operation.acceptsApiKeys);
+      (proof.token?.keyId === undefined || operation.acceptsApiKeys) &&
+      (!proof.isClient || operation.acceptsClients);
     const unmet = requirements.find(([one, , isMet]) => one === operation && !isMet(call))?.[1];
     const isMet = unmet === undefined;
     if (isSuccess && !isOpen && !isProven) return "a request was accepted without valid credentials";
@@ -214,12 +299,14 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   function learn(call: Call): SentRequest["returned"] {
     const { operation, sent, json, proof } = call;
     let owner = operation.schemes.length > 0 ? proof?.user : sessionOf(sent)?.owner;
-    if (operation === api.registration) {
+    if (operation === roles.tokenEndpoint) owner = ownerOfToken(claimsOf(String(json["access_token"])));
+    if (operation === api.registration || operation === roles.signUpForm) {
       const { username: typed, password } = sent as { username: string; password: string };
       owner = {
-        id: String(json["id"]),
+        id: String(json["id"] ?? ""),
         typed,
-        username: String(json["username"]),
+        // A page does not return the name in the form in which it is stored.
+        username: String(json["username"] ?? foldName(typed)),
         password,
         exists: true,
         isBlocked: false,
@@ -230,25 +317,94 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     for (const [one, effect] of effects) if (one === operation) effect(call);
     typed.push(...stringsOf(sent).flatMap(({ name, value }) => (isSecret(name) ? [] : [value])));
     const session = newSession(json, owner);
+    learnClient(call);
     // What an administrator sees belongs to other sequences as well, which go on with it.
     const isShared = operation.method === "GET" && needsRights(operation);
     const returned = isShared ? [] : stringsOf(json).filter(({ name }) => operation.returnedNames.has(name));
     for (const { name, value } of returned) {
-      const isUnique = !typed.some((text) => text.includes(value));
+      const isUnique = !sharedNames.has(name) && !typed.some((text) => text.includes(value));
       pool.unshift({ name, value, origin: operation.path, owner, isUnique });
       const isKey = name === "key" && typeof json["id"] === "string";
       const claims = claimsOf(value);
       if (owner && isKey)
         tokens.set(value, { owner, session: undefined, isValid: true, keyId: String(json["id"]), scopes: [] });
       // A token for another API does nothing here.
-      else if (owner && claims && claims["aud"] === claims["iss"])
-        tokens.set(value, { owner, session, isValid: true, keyId: undefined, scopes: scopesOf(claims) });
+      else if (owner && claims && claims["aud"] === claims["iss"] && name !== "id_token")
+        tokens.set(value, {
+          owner,
+          session: session ?? sessionOfClaims(claims, owner),
+          isValid: true,
+          keyId: undefined,
+          scopes: scopesOf(claims),
+          isBound: claims["cnf"] !== undefined,
+          ...(operation === roles.tokenEndpoint && {
+            clientId: String(claims["client_id"]),
+            isOfClient: claims["sub"] === claims["client_id"],
+          }),
+        });
     }
+    const others = [...redirectValuesOf(call.answer, json["redirect_uri"]), ...formValuesOf(call.answer)];
+    for (const { name, value } of others)
+      pool.unshift({ name, value, origin: operation.path, owner: undefined, isUnique: false });
     for (const [name, value] of Object.entries(sent)) {
       if (!owner || typeof value !== "string") continue;
       pool.unshift({ name, value, origin: operation.path, owner, isUnique: isSecret(name) });
     }
-    return returned;
+    return [...returned, ...others];
+  }
+
+  /** Learns a new client, or a new secret of one. */
+  function learnClient({ json, request }: Call): void {
+    const secret = json["client_secret"];
+    const id = typeof json["client_id"] === "string" ? json["client_id"] : segmentAt(request, 3);
+    const {
+      secrets = [],
+      public: isPublic,
+      token_endpoint_auth_method: method,
+    } = json as {
+      secrets?: { id: string }[];
+      public?: boolean;
+      token_endpoint_auth_method?: string;
+    };
+    if (method !== undefined && !clients.has(id)) {
+      const user: User = { ...shared, id, typed: id, username: id, password: "" };
+      clients.set(id, { user, isPublic: isPublic ?? method === "none", secrets: new Map(), exists: true });
+    }
+    const secretId = secrets[0]?.id ?? json["id"] ?? "first";
+    if (typeof secret === "string") clients.get(id)?.secrets.set(String(secretId), secret);
+  }
+
+  /** Returns the user for whom a token was issued, or the client that acts for itself. */
+  function ownerOfToken(claims: Json | undefined): User | undefined {
+    const { sub } = claims ?? {};
+    return users.find(({ id }) => id === sub) ?? clients.get(String(sub))?.user;
+  }
+
+  function sessionOfClaims({ sid }: Json, owner: User): Session | undefined {
+    if (typeof sid !== "string") return undefined;
+    const session = sessions.get(sid) ?? { owner, hasEnded: false };
+    sessions.set(sid, session);
+    return session;
+  }
+
+  /** Returns the id and the secret with which a request authenticates as a client, if it does. */
+  function presentedClient({ headers }: Request, sent: Json): PresentedClient | undefined {
+    const header = headers.find(([name]) => name === "Authorization")?.[1] ?? "";
+    const [, basic = ""] = /^\s*basic\s+(.*?)\s*$/i.exec(header) ?? [];
+    const [, name = "", password = ""] = /^([^:]*):(.*)$/s.exec(Buffer.from(basic, "base64").toString()) ?? [];
+    if (/^lkc(_|%5f)[0-9a-f]+$/i.test(name)) return { id: decodeURIComponent(name), secret: password, isInBody: false };
+    const { client_id: id, client_secret: secret = "" } = sent;
+    const isId = typeof id === "string" && /^lkc_[0-9a-f]{32}$/.test(id);
+    return isId ? { id, secret: String(secret), isInBody: true } : undefined;
+  }
+
+  /** Whether the client of a request for tokens exists, and has proven who it is. */
+  function isClientProven(request: Request, sent: Json): boolean {
+    const presented = presentedClient(request, sent);
+    const client = clients.get(presented?.id ?? "");
+    if (!presented || !client) return sent["client_assertion"] !== undefined;
+    const isRight = client.isPublic || [...client.secrets.values()].includes(presented.secret);
+    return client.exists && isRight;
   }
 
   /** Returns the user whose id is in the path. */
@@ -315,13 +471,14 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     const [value, another] = headers.flatMap(([name, value]) => (name === "Authorization" ? [value] : []));
     const [, scheme = "", text = ""] = /^\s*(\w+)\s+(.*?)\s*$/.exec(value ?? "") ?? [];
     if (another !== undefined) return undefined;
-    if (/^bearer$/i.test(scheme)) return holder(text);
+    if (/^bearer$/i.test(scheme)) return holder(text, false);
+    if (/^dpop$/i.test(scheme)) return holder(text, true);
     if (!/^basic$/i.test(scheme)) return undefined;
     const [, name = "", password = ""] = /^([^:]*):(.*)$/s.exec(Buffer.from(text, "base64").toString()) ?? [];
     const isSame = (user: User) => [user.typed, user.username].some((known) => sameName(known, name));
     const isOwner = (user: User) => user.exists && !user.isBlocked && isSame(user) && sameText(user.password, password);
     const user = administrator && isOwner(shared) ? shared : users.find(isOwner);
-    if (!user) return holder(name);
+    if (!user) return clientOf(name, password) ?? holder(name, false);
     const isExact = [user.typed, user.username].includes(name) && user.password === password;
     return {
       user,
@@ -330,10 +487,19 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     };
   }
 
-  function holder(text: string): Proof | undefined {
+  function holder(text: string, hasProof: boolean): Proof | undefined {
     const token = tokens.get(text);
-    // A key may have expired, and so may a secret that was rotated.
-    return token?.isValid ? { user: token.owner, token, isExact: token.keyId === undefined } : undefined;
+    if (!token?.isValid || (token.isBound ?? false) !== hasProof) return undefined;
+    // A key may have expired, and so may a secret that was rotated. A client may have been changed.
+    const isExact = token.keyId === undefined && token.clientId === undefined;
+    return { user: token.owner, token, isClient: token.isOfClient === true, isExact };
+  }
+
+  /** A client that authenticates with its secret. */
+  function clientOf(name: string, secret: string): Proof | undefined {
+    const client = clients.get(name);
+    const isRight = client?.exists && [...client.secrets.values()].includes(secret);
+    return isRight ? { user: client.user, token: undefined, isClient: true, isExact: false } : undefined;
   }
 
   /** Returns what is wrong if the response contains a secret of the request, unless the contract declares that. */
@@ -367,6 +533,9 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     return leak && `${leak.name} of ${leak.owner?.username} is returned to another user`;
   }
 }
+
+/** What several users see alike, although no request contains it. */
+const sharedNames = new Set(["client_id", "scope", "kid", "revocation_subjects"]);
 
 const isJson = ({ headers }: ReceivedResponse) => /json/.test(headers["content-type"]?.[0] ?? "");
 

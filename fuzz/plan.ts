@@ -9,6 +9,8 @@ export type Value =
   | { raw: string }
   /** The value that an earlier response returned under this name, 0 for the newest; or else `otherwise`. */
   | { returned: string; pick: number; otherwise?: unknown }
+  /** The newest value that a response returned under this name, whatever the operation. */
+  | { latest: string }
   | { members: [string, Value][] }
   | { items: Value[] };
 
@@ -21,6 +23,10 @@ export type Credentials =
   | { kind: "token"; pick: number; as: "bearer" | "basic" }
   | { kind: "forged token"; pick: number; how: number; as: "bearer" | "basic" }
   | { kind: "expired token"; as: "bearer" | "basic" }
+  /** The newest client, by its id and secret. */
+  | { kind: "client" }
+  /** The newest access token of a client. `dpop`: it is bound to the key of the proof. */
+  | { kind: "issued token"; as: "bearer" | "dpop" }
   | { kind: "raw"; headers: string[] };
 
 export type Corruption =
@@ -28,9 +34,13 @@ export type Corruption =
   | { kind: "bytes"; at: number; bytes: number[] }
   | { kind: "padded"; to: number }
   | { kind: "replaced"; text: string }
+  | { kind: "appended"; text: string }
   | { kind: "utf-16" };
 
 export type Body = { value: Value; types: string[]; corruption: Corruption | undefined };
+
+/** A proof of possession of a key (RFC 9449), and what is wrong with it. */
+export type Proof = "valid" | "another method" | "another path" | "old" | "used" | "another key" | "no signature";
 
 export type Step = {
   operation: string;
@@ -42,6 +52,9 @@ export type Step = {
   /** Appended to the query unchanged. */
   rawQuery: string[];
   headers: [string, string][];
+  /** Default: those that the service has set, if the operation takes cookies. */
+  cookie?: string | undefined;
+  proof?: Proof | undefined;
   body: Body | undefined;
 };
 

@@ -1,15 +1,18 @@
 /** Plays a sequence of steps: fills in the values of earlier responses, sends the requests and judges the responses. */
 import type { ReceivedResponse } from "../src/openapi/responseValidator.ts";
-import { encodeBody } from "./contract/bodies.ts";
+import { encodeBody, encodeForm, isForm } from "./contract/bodies.ts";
 import { type Api, isSecret, kindOf, type Operation, sourcesOf } from "./contract/operations.ts";
 import type { SentRequest } from "./curl.ts";
 import { Finding } from "./finding.ts";
 import { forged } from "./forgedTokens.ts";
+import { authorizationQuery } from "./generators/flows.ts";
 import { simplestStep } from "./generators/simplest.ts";
 import { type Request, validatedAs } from "./http.ts";
 import { jsonOf } from "./json.ts";
 import { createModel, type Token, type User } from "./model.ts";
 import type { Body, Credentials, Step, Value } from "./plan.ts";
+import { proofFor } from "./proofs.ts";
+import { cookiesOf } from "./returnedValues.ts";
 
 /** The service under test. */
 export type ServiceAccess = {
@@ -23,6 +26,10 @@ export type ServiceAccess = {
   expiredTokens: string[];
   /** The username and password of an administrator, if there is one. */
   administrator?: [username: string, password: string] | undefined;
+  /** The origin of its URLs. */
+  issuer: string;
+  /** Begins an authorization for the page of a team. Returns its id. */
+  beginAuthorization?: ((query: string) => Promise<string | undefined>) | undefined;
 };
 
 /**
@@ -31,10 +38,12 @@ export type ServiceAccess = {
  * @throws {Finding}
  */
 export async function play(steps: Step[], access: ServiceAccess): Promise<User[]> {
-  const { api, send, check, runId, expiredTokens, administrator } = access;
+  const { api, send, check, runId, expiredTokens, administrator, issuer, beginAuthorization } = access;
   const model = createModel(api, administrator);
   const triedSources = new Set<Operation>();
   const sentRequests: SentRequest[] = [];
+  /** Those of the browser, which all users of this sequence share. */
+  const cookies = new Map<string, string>();
 
   /** A part of usernames that differs between the users of this sequence. */
   const unique = () => String(sentRequests.length);
@@ -62,6 +71,9 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
       isOther && step.credentials.kind === "administrator" ? { kind: "none" } : step.credentials;
     for (const value of await authorization(credentials, secrets)) headers.push(["Authorization", value]);
     headers.push(...step.headers);
+    if (step.proof) headers.push(["DPoP", await proofOf(step, target, credentials)]);
+    const cookie = step.cookie ?? [...cookies].map((pair) => pair.join("=")).join("; ");
+    if (cookie !== "" && takesCookies(operation)) headers.push(["Cookie", cookie]);
     const body = step.body && (await bytesOf(step.body, operation, secrets));
     for (const type of step.body?.types ?? []) headers.push(["Content-Type", type]);
     await sendRequest({ method: step.method, target, headers, body }, secrets);
@@ -84,7 +96,34 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
     }
     const { wrong, returned } = model.record(request, answer, secrets);
     if (wrong !== undefined) throw finding(`${wrong}: ${summary}`);
-    sent.returned = returned;
+    const newCookies = cookiesOf(answer);
+    for (const { name, value } of newCookies) {
+      if (value === "") cookies.delete(name);
+      else cookies.set(name, value);
+    }
+    sent.returned = [...returned, ...newCookies];
+  }
+
+  async function proofOf({ proof, method }: Step, target: string, credentials: Credentials): Promise<string> {
+    const token = credentials.kind === "issued token" ? latest("access_token") : undefined;
+    const url = `${issuer}${target.split("?")[0]}`;
+    return proofFor(proof ?? "valid", { method, url, ...(token !== undefined && { token }) });
+  }
+
+  /** Returns the newest value that a response returned under this name. */
+  function latest(name: string): string | undefined {
+    return model.pool.find((one) => one.name === name)?.value;
+  }
+
+  /** Returns the id of an authorization of the newest client, which it begins if there is none. */
+  async function authorizationId(): Promise<string | undefined> {
+    const known = latest("authorization_id");
+    const client = latest("client_id");
+    if (known !== undefined || client === undefined || !beginAuthorization) return known;
+    const id = await beginAuthorization(authorizationQuery(client));
+    const shared = { origin: "", owner: undefined, isUnique: false };
+    if (id !== undefined) model.pool.unshift({ name: "authorization_id", value: id, ...shared });
+    return id;
   }
 
   /** Returns a value that an earlier response returned under this name, or requests one. */
@@ -158,6 +197,16 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
         return asToken(forged(await anyToken(credentials.pick), credentials.how), credentials.as);
       case "expired token":
         return asToken(expiredTokens[0] ?? "eyJhbGciOiJFZERTQSJ9.e30.e30", credentials.as);
+      case "client": {
+        const secret = latest("client_secret") ?? "none";
+        secrets.push(secret);
+        return [basic(latest("client_id") ?? "nobody", secret)];
+      }
+      case "issued token": {
+        const token = latest("access_token") ?? "none";
+        secrets.push(token);
+        return [`${credentials.as === "dpop" ? "DPoP" : "Bearer"} ${token}`];
+      }
       case "raw":
         return credentials.headers;
     }
@@ -184,11 +233,18 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
       }
       return `{${members.join()}}`;
     }
-    const found =
-      "returned" in value ? ((await returned(value.returned, value.pick, operation)) ?? value.otherwise) : value.json;
+    const found = await filledIn(value, operation);
     const own = "json" in value && typeof found === "string" ? makeUnique(name, found) : found;
-    if (typeof own === "string" && isSecret(name)) secrets.push(own);
+    // The token of a form is in the page that the response shows.
+    if (typeof own === "string" && isSecret(name) && !(name === "token" && takesCookies(operation))) secrets.push(own);
     return JSON.stringify(own ?? null);
+  }
+
+  async function filledIn(value: Value, operation: Operation): Promise<unknown> {
+    if ("returned" in value) return (await returned(value.returned, value.pick, operation)) ?? value.otherwise;
+    if ("latest" in value)
+      return value.latest === "authorization_id" ? await authorizationId() : (latest(value.latest) ?? "none");
+    return "json" in value ? value.json : undefined;
   }
 
   /**
@@ -202,8 +258,17 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
     return points.length > 2 * runId.length ? points.slice(0, -runId.length).join("") + runId : text + runId;
   }
 
+  /** A name may occur twice in a form. */
+  async function textOf(value: Value, operation: Operation, secrets: string[]): Promise<string> {
+    if (!isForm(operation) || !("members" in value) || value.members.length === 0)
+      return encodeBody(operation, await render("", value, operation, secrets));
+    const members: [string, string][] = [];
+    for (const [name, of] of value.members) members.push([name, await render(name, of, operation, secrets)]);
+    return encodeForm(members);
+  }
+
   async function bytesOf({ value, corruption }: Body, operation: Operation, secrets: string[]): Promise<Buffer> {
-    const text = encodeBody(operation, await render("", value, operation, secrets));
+    const text = await textOf(value, operation, secrets);
     const bytes = Buffer.from(text);
     switch (corruption?.kind) {
       case undefined:
@@ -218,6 +283,8 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
         ]);
       case "padded":
         return Buffer.concat([bytes, Buffer.alloc(Math.max(0, corruption.to - bytes.length), " ")]);
+      case "appended":
+        return Buffer.concat([bytes, Buffer.from(corruption.text)]);
       case "replaced":
         return Buffer.from(corruption.text);
       case "utf-16":
@@ -225,6 +292,8 @@ export async function play(steps: Step[], access: ServiceAccess): Promise<User[]
     }
   }
 }
+
+const takesCookies = ({ parameters }: Operation): boolean => parameters.some((one) => one.in === "cookie");
 
 const isUnlimited = (token: Token | undefined): boolean =>
   token?.isValid === true && token.keyId === undefined && token.scopes === undefined;

@@ -5,6 +5,7 @@ import { answerChecker } from "../test/support/answers.ts";
 import type { Api } from "./contract/operations.ts";
 import { curlLines } from "./curl.ts";
 import { Finding } from "./finding.ts";
+import { flowsOf } from "./generators/flows.ts";
 import { simplestStep } from "./generators/simplest.ts";
 import { sequences } from "./generators/steps.ts";
 import { sendRequest } from "./http.ts";
@@ -82,7 +83,8 @@ export async function fuzz({
       result.requests += 1;
       return sendRequest(new URL(url), from === undefined ? agent : new Agent({ localAddress: from }), request);
     };
-    return { api, runId: started + runs, expiredTokens, send, check, administrator: details.administrator };
+    const { administrator, beginAuthorization, issuer = url } = details;
+    return { api, runId: started + runs, expiredTokens, send, check, administrator, beginAuthorization, issuer };
   };
 
   const playOne = async (steps: Step[], agent: Agent): Promise<void> => {
@@ -103,13 +105,15 @@ export async function fuzz({
     agent.destroy();
   };
 
-  /** Sends the simplest request of each operation, so that each has succeeded, whatever the seed. */
+  /** Sends the simplest request of each operation, and each flow, so that each has succeeded, whatever the seed. */
   const playEveryOperation = async (): Promise<void> => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const steps = api.operations.map((operation) => simplestStep(api, operation, "every"));
-    await playOne(steps, agent).catch((error: unknown) => {
-      result.failure ??= failureOf(url, seed, null, error);
-    });
+    for (const sequence of [...flowsOf(api).values(), steps]) {
+      await playOne(sequence, agent).catch((error: unknown) => {
+        result.failure ??= failureOf(url, seed, null, error);
+      });
+    }
     agent.destroy();
   };
 

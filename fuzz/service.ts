@@ -1,4 +1,5 @@
 /** Starts the service to be fuzzed in this process, with cheaper hashes than any setting allows, and without limits. */
+import { Agent } from "node:http";
 import { importJWK, type JWTHeaderParameters, SignJWT } from "jose";
 import pg from "pg";
 import { pino } from "pino";
@@ -8,6 +9,7 @@ import { startService } from "../src/start.ts";
 import { defaultIssuer } from "../src/tokens/accessTokens.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
+import { type Request, sendRequest } from "./http.ts";
 import type { Json } from "./json.ts";
 import type { ServiceDetails } from "./promises/probe.ts";
 
@@ -26,6 +28,8 @@ const settings = {
   SECRET_KEY: secretKey,
   SESSIONS_PER_USER: String(details.sessionsPerUser),
   REFRESH_GRACE_SECONDS: String(details.refreshGraceSeconds),
+  CLIENT_REGISTRATION: "on",
+  PAGES_REGISTRATION: "on",
 };
 
 /**
@@ -47,19 +51,38 @@ export async function startFuzzedService(
   const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
   const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
   const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
+  // One instance has either its own pages or that of a team.
+  const pageOfTeam = "https://team.example/authorize";
+  let another: ReturnType<typeof program.startService> | undefined;
+  const beginAuthorization = async (query: string): Promise<string | undefined> => {
+    another ??= program.startService({ ...cheap, authorizationPageUrl: pageOfTeam }, pino({ level: "silent" }));
+    const { headers } = await fetch(`${(await another).url}/oauth/authorize?${query}`, { redirect: "manual" });
+    return new URL(headers.get("location") ?? pageOfTeam).searchParams.get("authorization_id") ?? undefined;
+  };
   return {
     url: service.url,
     expiredTokens: [expired],
-    details: { ...details, sign, administrator },
-    close: service.close,
+    details: { ...details, sign, administrator, beginAuthorization, issuer: defaultIssuer },
+    async close() {
+      await (await another)?.close();
+      await service.close();
+    },
   };
 }
 
 /** Registers the administrator, unless an earlier service on this database did. */
 async function createAdministrator(url: string, databaseUrl: string): Promise<void> {
   const [username, password] = administrator;
-  const body = JSON.stringify({ username, password });
-  await fetch(`${url}/api/users`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  const request: Request = {
+    method: "POST",
+    target: "/api/users",
+    headers: [["Content-Type", "application/json"]],
+    body: Buffer.from(JSON.stringify({ username, password })),
+  };
+  const agent = new Agent();
+  const { status, text } = await sendRequest(new URL(url), agent, request);
+  agent.destroy();
+  if (![201, 409].includes(status)) throw new Error(`The administrator was not registered: ${status} ${text}`);
   const client = new pg.Client(databaseUrl);
   await client.connect();
   await client

@@ -59,6 +59,8 @@ export type Operation = {
   usualSchemes: ("basic" | "bearer")[];
   /** Whether it accepts an API key as well, wherever it accepts a token. */
   acceptsApiKeys: boolean;
+  /** Whether it accepts a client of OAuth that acts for itself. */
+  acceptsClients: boolean;
   /** The scopes that it requires. None if everyone may call. */
   scopes: string[];
   parameters: Parameter[];
@@ -101,8 +103,8 @@ type OpenApiOperation = {
 export const kindOf = (name: string): string => name.slice(name.lastIndexOf("_") + 1);
 
 /** Whether a member should have a value of an earlier response, because it refers to something or authenticates. */
-export const isReference = (name: string): boolean =>
-  ["id", "token", "key", "cursor", "slug", "username", "password"].includes(kindOf(name)) && !name.startsWith("new_");
+export const isReference = (name: string): boolean => referenceKinds.includes(kindOf(name)) && !name.startsWith("new_");
+const referenceKinds = "id token key cursor slug username password secret code authorization".split(" ");
 
 /** The examples of a schema itself. */
 export const examplesOf = ({ example, examples = [] }: Schema): unknown[] => [
@@ -111,7 +113,7 @@ export const examplesOf = ({ example, examples = [] }: Schema): unknown[] => [
 ];
 
 /** Whether no response may repeat a member of this name, unless the contract declares it. */
-export const isSecret = (name: string): boolean => ["password", "token", "key"].includes(kindOf(name));
+export const isSecret = (name: string): boolean => ["password", "token", "key", "secret"].includes(kindOf(name));
 
 export function readApi(file: string): Api {
   const text = readFileSync(file, "utf8");
@@ -134,6 +136,7 @@ export function readApi(file: string): Api {
   const isApiKeyScheme = (name: string) =>
     (document.components["securitySchemes"]?.[name] as { bearerFormat?: string } | undefined)?.bearerFormat ===
     "API key";
+  const namesOf = (requirements: object[]) => requirements.flatMap((one) => Object.keys(one));
   const schemaOf = (content: Content) => Object.entries(content.content ?? {})[0];
   const valuesOf = ({ example, examples = {} }: { example?: unknown; examples?: Examples }): unknown[] => [
     ...(example !== undefined ? [example] : []),
@@ -169,7 +172,8 @@ export function readApi(file: string): Api {
         path,
         schemes: [...new Set(required.map(schemeOf))],
         usualSchemes: isEmpty(operation.security[0] ?? {}) ? [] : [...new Set(offered.map(schemeOf))],
-        acceptsApiKeys: required.some((one) => Object.keys(one).some(isApiKeyScheme)),
+        acceptsApiKeys: namesOf(required).some(isApiKeyScheme),
+        acceptsClients: namesOf(required).includes("clientAuth"),
         scopes: Object.values(required.at(-1) ?? {}).flat(),
         parameters: (operation.parameters ?? []).map(follow).map((parameter) => ({
           ...parameter,

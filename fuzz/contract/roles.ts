@@ -17,6 +17,9 @@ export function rolesOf(api: Api) {
     !body?.required &&
     !parameters.some(({ in: place, required }) => required || place === "path") &&
     scopes.length === 0;
+  const asks = ({ parameters }: Operation, ...names: string[]) =>
+    names.every((name) => parameters.some((one) => one.in === "query" && one.name === name));
+  const pageOf = (form: Operation | undefined) => find((one) => one.method === "GET" && one.path === form?.path);
   const needs = ({ schemes }: Operation, ...wanted: string[]) => schemes.join() === wanted.join();
 
   const signIn = find((one) => isForEveryone(one) && needs(one, "basic") && one.returnedNames.has("refresh_token"));
@@ -29,6 +32,16 @@ export function rolesOf(api: Api) {
     (one) =>
       one.method === "GET" && isForEveryone(one) && needs(one, "basic", "bearer") && !one.returnedNames.has("id"),
   );
+  const consent = find((one) => takes(one, "authorization", "decision"));
+  const signInForms = operations.filter((one) => takes(one, "authorization", "username", "password"));
+  // Registration may be off.
+  const signInForm = signInForms.find((one) => !one.statuses.includes(404));
+  const signUpForm = signInForms.find((one) => one.statuses.includes(404));
+  const decideDevice = find((one) => takes(one, "user_code", "decision"));
+  const signOutForm = find((one) => takes(one, "token", "post_logout_redirect_uri"));
+  const decideByApi = find((one) => takes(one, "decision") && one.path.endsWith("/{id}"));
+  const createClient = find((one) => takes(one, "grant_types") && one.returnedNames.has("client_secret"));
+  const listGrants = find((one) => one.method === "GET" && one.returnedNames.has("grants"));
   const userPath = api.registration && `${api.registration.path}/{id}`;
   const isEndOf = (path: string | undefined) => (one: Operation) =>
     path !== undefined && one.method === "DELETE" && one.path === path;
@@ -73,7 +86,44 @@ export function rolesOf(api: Api) {
     introspect: find((one) => one.scopes.length > 0 && takes(one, "token")),
     /** Revokes a token in the body. */
     revokePresented: find((one) => one.schemes.length === 0 && takes(one, "token")),
+    /** Registers a client of OAuth, as an administrator. */
+    createClient,
+    deleteClient: find(
+      (one) => one.method === "DELETE" && createClient !== undefined && one.path === `${createClient.path}/{client_id}`,
+    ),
+    createSecret: find((one) => one.method === "POST" && one.path.endsWith("/{client_id}/secrets")),
+    deleteSecret: find((one) => one.method === "DELETE" && one.path.endsWith("/secrets/{secret_id}")),
+    /** Registers a client, as the client itself. */
+    registerClient: find((one) => one.method === "POST" && takes(one, "client_name")),
+    /** Issues tokens to clients. */
+    tokenEndpoint: find((one) => takes(one, "grant_type")),
+    startDevice: find((one) => one.returnedNames.has("device_code")),
+    /** Begins an authorization, in a link or in a form. Pages of any origin may do so. */
+    authorize: find((one) => asks(one, "code_challenge")),
+    submitAuthorization: find((one) => takes(one, "code_challenge")),
+    signInForm,
+    signInPage: pageOf(signInForm),
+    signUpForm,
+    signUpPage: pageOf(signUpForm),
+    consent,
+    consentPage: pageOf(consent),
+    decideDevice,
+    devicePage: pageOf(decideDevice),
+    signOutForm,
+    signOutPage: pageOf(signOutForm),
+    /** Show and decide an authorization, for the page of a team. */
+    getAuthorization: pageOf(decideByApi),
+    decideByApi,
+    listGrants,
+    deleteGrant: find(isEndOf(listGrants && `${listGrants.path}/{id}`)),
+    userinfo: operations.filter((one) => one.scopes.join() === "openid"),
     /** Returns the public keys. */
-    keys: find((one) => one.method === "GET" && one.returnedNames.has("keys") && one.returnedNames.has("kid")),
+    keys: find(
+      (one) =>
+        one.method === "GET" &&
+        one.schemes.length === 0 &&
+        one.returnedNames.has("keys") &&
+        one.returnedNames.has("kid"),
+    ),
   };
 }

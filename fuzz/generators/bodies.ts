@@ -7,7 +7,7 @@ import { mergeAllOf } from "./simplest.ts";
 import { choice, oneOf, valid } from "./values.ts";
 
 /** Mostly the declared Content-Type, once. */
-const types = (type: string) =>
+export const bodyTypes = (type: string) =>
   oneOf<string[]>(
     choice(12, fc.constant([type])),
     choice(
@@ -31,7 +31,7 @@ const types = (type: string) =>
     ),
   );
 /** Mostly none. */
-const corruption = oneOf<Corruption | undefined>(
+export const corruption = oneOf<Corruption | undefined>(
   choice(16, fc.constant(undefined)),
   choice(
     2,
@@ -88,7 +88,7 @@ const membersOf = (example: unknown): Value =>
 /** Bodies of the schema. Some lack a member, have an undeclared one, a wrong type or length, or corrupt bytes. */
 export function body(api: Api, { body }: Operation): Arbitrary<Body | undefined> {
   if (!body) {
-    const surprising = fc.record<Body>({ value: hostileValue, types: types("application/json"), corruption });
+    const surprising = fc.record<Body>({ value: hostileValue, types: bodyTypes("application/json"), corruption });
     return oneOf<Body | undefined>(choice(15, fc.constant(undefined)), choice(1, surprising));
   }
   const schema = mergeAllOf(api, body.schema);
@@ -127,7 +127,7 @@ export function body(api: Api, { body }: Operation): Arbitrary<Body | undefined>
     ),
   );
   return oneOf<Body | undefined>(
-    choice(30, fc.record({ value, types: types(body.type), corruption })),
+    choice(30, fc.record({ value, types: bodyTypes(body.type), corruption })),
     choice(1, fc.constant(undefined)),
   );
 }

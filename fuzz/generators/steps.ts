@@ -4,6 +4,7 @@ import type { Api, Operation, Parameter } from "../contract/operations.ts";
 import { json, type Step } from "../plan.ts";
 import { body } from "./bodies.ts";
 import { credentials } from "./credentials.ts";
+import { flows } from "./flowSteps.ts";
 import { hostileHeaders, hostileQueries, hostileSegments, hostileText } from "./hostile.ts";
 import { choice, oneOf, valid } from "./values.ts";
 
@@ -76,10 +77,15 @@ function step(api: Api, operation: Operation): Arbitrary<Step> {
   });
 }
 
-/** Sequences of steps. Most are operations that take credentials or a body, because most faults are there. */
+/**
+ * Sequences of steps. Most are operations that take credentials or a body, because most faults are there. Some are flows of OAuth,
+ * followed by other steps.
+ */
 export function sequences(api: Api): Arbitrary<Step[]> {
   const steps = api.operations.map((operation) =>
     choice(operation.usualSchemes.length > 0 || operation.body ? 6 : 1, step(api, operation)),
   );
-  return fc.array(fc.oneof(...steps), { maxLength: 12, size: "max" });
+  const random = (maxLength: number) => fc.array(fc.oneof(...steps), { maxLength, size: "max" });
+  const withFlow = fc.tuple(flows(api), random(3)).map((parts) => parts.flat());
+  return oneOf(choice(4, random(12)), choice(1, withFlow));
 }

@@ -1,4 +1,5 @@
 /** What HTTP and the contract promise for every operation. */
+import { encodeBody, isForm } from "../contract/bodies.ts";
 import { type Api, navigations, type Operation, type Schema } from "../contract/operations.ts";
 import { basicHeader, type Probe, type Reply, type Sent, type TestUser } from "./probe.ts";
 
@@ -109,11 +110,15 @@ export async function inputsAreValidated(probe: Probe): Promise<void> {
     }
     const { body } = operation;
     if (!body) continue;
-    const whole = JSON.stringify(inputs.body);
+    const whole = encodeBody(operation, JSON.stringify(inputs.body));
+    // Half of a form may be a form. Half an escape is none.
+    const half = isForm(operation) ? `${whole}&x=%4` : whole.slice(0, -1);
     await refused({ headers: [["Content-Type", "text/plain"]] }, 415, "with a text");
     await refused({ headers: [["Content-Type", `${body.type}; charset=utf-16`]] }, 415, "in UTF-16");
-    // As a form, half a JSON text is a parameter with a strange name.
-    if (/json$/.test(body.type)) await refused({ bytes: Buffer.from(whole.slice(0, -1)) }, 400, "with half a body");
+    await refused({ bytes: Buffer.from(half) }, 400, "with half a body");
+    // An authorization request with them is answered at the redirect URI, by the GET.
+    if (isForm(operation) && operation !== probe.roles.submitAuthorization)
+      await refused({ bytes: Buffer.from(`${whole}&${whole}`) }, 400, "with repeated parameters");
     await refused(
       { bytes: Buffer.concat([Buffer.from(whole), Buffer.from([0xff])]) },
       400,

@@ -19,6 +19,14 @@ export type ServiceDetails = {
   refreshGraceSeconds?: number | undefined;
   /** The username and password of an administrator, who calls the operations that need rights. */
   administrator?: [username: string, password: string] | undefined;
+  /** PUBLIC_URL. Default: the address. */
+  issuer?: string | undefined;
+  /**
+   * Begins an authorization for the page of a team (AUTHORIZATION_PAGE_URL).
+   * @param query of `GET /oauth/authorize`
+   * @returns the `authorization_id`; `undefined` if the request is refused
+   */
+  beginAuthorization?: ((query: string) => Promise<string | undefined>) | undefined;
 };
 
 export type ServiceAccess = ServiceDetails & {
@@ -123,7 +131,7 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
   }
 
   /** @throws {Unchecked} if the contract has no such operation */
-  function operationFor(role: Exclude<keyof Roles, "endKey">): Operation {
+  function operationFor(role: Exclude<keyof Roles, "endKey" | "userinfo">): Operation {
     const operation = roles[role];
     if (!operation) throw new Unchecked(`the contract has no operation for ${role}`);
     return operation;

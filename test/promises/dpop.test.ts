@@ -301,6 +301,26 @@ describe("a bound token", () => {
     for (const [name, proof] of proofs) expect(await present(token, proof), name).toMatchObject(refusedProof);
   });
 
+  test("is refused by the endpoints of OAuth with an error of OAuth", async () => {
+    const token = await boundToken();
+    for (const [method, path] of [
+      ["GET", "/oauth/userinfo"],
+      ["POST", "/oauth/userinfo"],
+      ["POST", "/oauth/introspect"],
+    ] as const) {
+      const headers = {
+        authorization: `DPoP ${token}`,
+        dpop: await proofFor(otherKey, { method, url: issuer + path, token }),
+      };
+      const answer = await service.send(method, path, {
+        headers,
+        ...(path.endsWith("introspect") && { form: { token } }),
+      });
+      expect(answer, path).toMatchObject({ ...refusedProof, json: { error: "invalid_dpop_proof" } });
+      expect(answer.header("www-authenticate"), path).toBe(challenge);
+    }
+  });
+
   test("is accepted once with a proof, of 20 uses at once on two instances", async () => {
     const token = await boundToken();
     const proof = await proofFor(key, { ...usersRequest, token });
