@@ -73,7 +73,8 @@ export const auditEvents = {
     "The document at the URL that is the id of a client was fetched. `scope` contains the scopes of the client.",
   "client-document-refused": "The document of a client could not be fetched or is not valid. `reason` says why.",
   "client-changed": "A client of OAuth was changed. `scope` contains its scopes.",
-  "client-deleted": "A client of OAuth was deleted. `reason`: `restored` if `latchkey restore` did it again.",
+  "client-deleted":
+    "A client of OAuth was deleted. `reason`: `unused` if the cleanup did it, `restored` if `latchkey restore` did it again.",
   "client-secret-created": "A client of OAuth got another secret, whose id is in `clientSecretId`.",
   "client-secret-deleted": "A secret of a client of OAuth was deleted, whose id is in `clientSecretId`.",
   "client-refused":

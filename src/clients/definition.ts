@@ -1,6 +1,7 @@
 /** Validates the definition of a client. */
 import { createPublicKey } from "node:crypto";
 import { requireDisplayable } from "../access/displayText.ts";
+import { hasSecretPart } from "../lib/jwk.ts";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
 import { canActForUsers } from "./grantTypes.ts";
 import { linkFault, redirectUriFault } from "./redirectUris.ts";
@@ -72,7 +73,7 @@ const keyAlgorithms: Record<string, readonly string[]> = {
 const minModulusBits = 2048;
 
 function requireKey(key: Record<string, unknown>, pointer: string): void {
-  if ("d" in key || "k" in key) throw invalid(pointer, "is not a public key");
+  if (hasSecretPart(key)) throw invalid(pointer, "is not a public key");
   const { type, curve, bits } = readKey(key) ?? {};
   const algorithms = keyAlgorithms[[type, curve].filter(Boolean).join(" ")];
   if (!algorithms) throw invalid(pointer, "is not a public key for ES256, Ed25519, RS256 or PS256");

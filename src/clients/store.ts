@@ -92,18 +92,20 @@ const recordUses = statement({
 
 /**
  * An administrator decides whether the client is first-party. A client that loses rights loses its tokens. The version of a client
- * that has not changed remains, so that users can still decide about what they have been shown.
+ * that has not changed remains, so that users can still decide about what they have been shown. The row is locked before it is
+ * compared: another instance may read the document at the same time.
  */
 const putDocument = statement({
   name: "put-client-document",
   sql: `WITH previous AS MATERIALIZED (
-      SELECT scopes, audiences, grant_types, authentication FROM clients WHERE id = :id
+      SELECT scopes, audiences, grant_types, authentication FROM clients WHERE id = :id FOR NO KEY UPDATE
     ), unchanged AS (
       UPDATE clients SET document_expires_at = :expiresAt
       WHERE id = :id AND (authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes, audiences, jwks,
           jwks_uri, logo_uri, client_uri, policy_uri, tos_uri)
         IS NOT DISTINCT FROM (:authentication, :name, :grantTypes, :redirectUris, :postLogoutRedirectUris, :scopes, :audiences,
           :jwks::jsonb, :jwksUri, :logoUri, :clientUri, :policyUri, :tosUri)
+        AND (SELECT count(*) FROM previous) >= 0
       RETURNING *
     ), changed AS (
       INSERT INTO clients (id, registration, authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes,
@@ -125,9 +127,9 @@ const putDocument = statement({
         from: "stored",
         subject: "'client:' || id",
         minimumEpoch: `CASE WHEN EXISTS (
-            SELECT FROM previous WHERE NOT (scopes <@ :scopes AND audiences <@ :audiences AND grant_types <@ :grantTypes
-              AND authentication = :authentication)
-          ) THEN version ELSE 0 END`,
+            SELECT FROM previous WHERE scopes <@ :scopes AND audiences <@ :audiences AND grant_types <@ :grantTypes
+              AND authentication = :authentication
+          ) THEN 0 ELSE version END`,
       })}
     )
     SELECT ${selectedClient}, revoked.* FROM stored, revoked`,

@@ -60,7 +60,7 @@ export function requestedAccess(parties: Parties, { scope, resource }: AccessReq
 }
 
 /**
- * What a refresh asks for, which is at most what was granted (RFC 6749, section 6; RFC 8707, section 2.2).
+ * What a token request asks for, which is at most what was granted (RFC 6749, section 6; RFC 8707, section 2.2).
  * @throws {Problem} `invalid-scope`, `invalid-target`
  */
 export function narrowedAccess(granted: RequestedAccess, { scope, resource }: AccessRequest): RequestedAccess {

@@ -1,5 +1,6 @@
 /** What a client asks for when it sends a user to sign out (OpenID Connect RP-Initiated Logout 1.0). */
 import type { Clients } from "../clients/clients.ts";
+import type { Client } from "../clients/storeTypes.ts";
 import { invalidRequest } from "../problems/problems.ts";
 import { parseParameters } from "./authorization/parameters.ts";
 import { addToQuery } from "./authorization/redirectUri.ts";
@@ -11,6 +12,7 @@ const names = ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"
 export type SignOutParameters = { [Name in (typeof names)[number]]?: string | undefined };
 
 export type SignOutRequest = {
+  client: Client | undefined;
   /** Where the user returns to, with the client's `state`. `undefined` if the user stays. */
   returnTo: string | undefined;
   /** The parameters that ask for the same without the ID token, which would be left in the history of the browser. */
@@ -47,11 +49,12 @@ export const createSignOutRequests =
     const known = hint?.clientId ?? id;
     const client = known === undefined ? undefined : await clients.find(known);
     if (known !== undefined && !client) throw wrong(hint ? "id_token_hint" : "client_id", "is of no registered client");
-    if (uri === undefined) return { returnTo: undefined, withoutHint: {} };
+    if (uri === undefined) return { client, returnTo: undefined, withoutHint: {} };
     if (!client) throw wrong("post_logout_redirect_uri", "requires id_token_hint or client_id");
     if (!client.postLogoutRedirectUris.includes(uri)) throw wrong("post_logout_redirect_uri", "is not registered");
     if (!isReturnable(state)) throw wrong("state", "is too long, or has a control character");
     return {
+      client,
       returnTo: state === undefined ? uri : addToQuery(uri, { state }),
       withoutHint: { client_id: client.id, post_logout_redirect_uri: uri, state },
     };

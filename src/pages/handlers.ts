@@ -1,7 +1,7 @@
 import type { Authorizations, Question } from "../oauth/authorization/authorizations.ts";
 import { signedInUser } from "../oauth/authorization/handlers.ts";
 import { maxQueryLength } from "../oauth/authorization/parameters.ts";
-import { addToQuery, formTarget } from "../oauth/authorization/redirectUri.ts";
+import { addToQuery, formTarget, isTrusted, placeOf } from "../oauth/authorization/redirectUri.ts";
 import type { AuthorizationRequest } from "../oauth/authorization/request.ts";
 import { type ReadSignOutRequest, readSignOutParameters } from "../oauth/signOut.ts";
 import type { Handler, NavigationHandler } from "../openapi/binding.ts";
@@ -118,9 +118,9 @@ export const getSignOutPage = ({
   readSignOutRequest,
 }: PageParts): NavigationHandler<"getSignOutPage"> => ({
   async navigate(query, cookie) {
-    const { returnTo, withoutHint } = await readSignOutRequest(readSignOutParameters(query));
+    const { client, returnTo, withoutHint } = await readSignOutRequest(readSignOutParameters(query));
     const session = await browserSessions.find(cookie?.[sessionCookieName]);
-    if (!session && returnTo !== undefined) return seeOther(returnTo);
+    if (!session && client && returnTo !== undefined && isTrusted(client, returnTo)) return seeOther(returnTo);
     if (!session) {
       const { doneTitle: title, done: text } = texts.signOut;
       return { status: 200, ...pages.messagePage({ title, text }) };
@@ -156,9 +156,9 @@ export const signOut =
 
 /** What the consent page shows. */
 function shown({ redirectUri }: AuthorizationRequest, { client, scopes, apiName }: Question) {
-  // A native application has no host: then its scheme is shown.
-  const { host, protocol } = new URL(redirectUri);
-  return { client, scopes, api: apiName, host: host || protocol, formTarget: formTarget(redirectUri) };
+  // Who publishes the document says more than a loopback address, to which every such client may return.
+  const host = placeOf(client.registration === "metadata-document" ? client.id : redirectUri);
+  return { client, scopes, api: apiName, host, formTarget: formTarget(redirectUri) };
 }
 
 /** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */

@@ -37,7 +37,7 @@ export const texts = {
     /** `host`: where the user returns to. */
     asks: (client: string, host: string) => `${client} at ${host} asks for access to your account.`,
     scopes: "It will be able to:",
-    noScopes: "It will learn that you have an account, and your user id.",
+    noScopes: "It will learn that you have an account, your user id and your username.",
     api: (api: string) => `This is for ${api}.`,
     allow: "Allow",
     deny: "Deny",

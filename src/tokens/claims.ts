@@ -8,7 +8,7 @@ import {
   sessionId as toSessionId,
   userId as toUserId,
 } from "../identifiers.ts";
-import type { ApiTokenPrincipal, ClientPrincipal, TokenPrincipal } from "../principal.ts";
+import type { ApiTokenPrincipal, ClientPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { maxEpoch } from "../revocations/revocations.ts";
 
 /**
@@ -16,6 +16,10 @@ import { maxEpoch } from "../revocations/revocations.ts";
  * password. The service cannot tell these programs apart, and regards them as one client.
  */
 export const directClientId = "latchkey";
+
+/** Whether a registered client acts for the user: within what the user has allowed it, and not as the user. */
+export const isDelegated = (principal: Principal): boolean =>
+  principal.proof === "token" && principal.clientId !== directClientId;
 
 /** Seconds since 1970, up to the end of the year 9999, which JavaScript and Postgres can represent. */
 const numericDate = z.int().min(0).max(253_402_300_799);

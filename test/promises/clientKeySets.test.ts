@@ -60,5 +60,8 @@ test("keys are fetched once, again for a missing key at most once a minute, and 
   expect([await check(first), await check(second), fetches]).toEqual([false, true, 3]);
   nowMs += 301_000;
   published = undefined;
-  expect([await check(second), fetches]).toEqual([false, 4]);
+  expect([await check(second), await check(first), await check(second), fetches]).toEqual([false, false, false, 4]);
+  nowMs += 61_000;
+  published = { keys: [second.jwk] };
+  expect([await check(second), fetches]).toEqual([true, 5]);
 });

@@ -1,5 +1,4 @@
 /** What ends the tokens of a user or of a client ends what could still become tokens: codes, device codes, forms, refresh tokens. */
-import { createHash, randomBytes } from "node:crypto";
 import pg from "pg";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -13,27 +12,13 @@ import {
   signedInBrowser,
 } from "../support/authorizations.ts";
 import { deviceCodeGrant } from "../support/clientRows.ts";
-import { issueCode, ownAudience } from "../support/oauthCodes.ts";
-import { password, startTestService } from "../support/service.ts";
+import { issueCode, issueDeviceCode } from "../support/oauthCodes.ts";
+import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const administrator = await service.administrator();
 
 type Form = Record<string, string>;
-
-/** A device code that its user has allowed. @returns the parameters that redeem it */
-async function issueDeviceCode(clientId: string, userId: string): Promise<Form> {
-  const code = randomBytes(32).toString("base64url");
-  const grant = await issueCode(service, { clientId, userId }).then(() => grantOf(clientId, userId));
-  await service.sql(
-    `INSERT INTO device_codes (digest, user_code_hmac, client_id, audience, scopes, expires_at, interval_seconds, user_id,
-       user_epoch, grant_id, decision, authenticated_at)
-     SELECT $1, $2, $3, $4, '{account:read}', now() + interval '5 minutes', 5, id, token_epoch, $6, 'allowed', now()
-     FROM users WHERE id = $5`,
-    [createHash("sha256").update(code).digest(), randomBytes(32), clientId, ownAudience, userId, grant],
-  );
-  return { grant_type: deviceCodeGrant, device_code: code };
-}
 
 async function grantOf(clientId: string, userId: string): Promise<string> {
   const rows = await service.sql("SELECT id FROM grants WHERE client_id = $1 AND user_id = $2", [clientId, userId]);
@@ -62,7 +47,7 @@ async function prepare() {
     clientId,
     userId,
     username,
-    ways: { code, deviceCode: () => issueDeviceCode(clientId, userId), refreshToken },
+    ways: { code, deviceCode: () => issueDeviceCode(service, { clientId, userId }), refreshToken },
   };
 }
 
@@ -244,4 +229,19 @@ test("a device code is of no use to another client", async () => {
   const form = await one.ways.deviceCode();
   expect((await request(other.clientId, form)).json.error).toBe("invalid_grant");
   expect((await request(one.clientId, form)).status).toBe(200);
+});
+
+test("a grant that is withdrawn during a request that needs no consent because of it allows nothing", async () => {
+  const { app, userId, username, ways } = await prepare();
+  await ways.code();
+  const browser = await signedInBrowser(service, username, app);
+  const request = () => browser.authorize(requestOf(app, { scope: "account:read", prompt: "none" }).query);
+  expect((await request()).header("location")).toContain("?code=");
+  const lock = await holdLocks(service, "SELECT FROM users WHERE id = $1 FOR UPDATE", [userId]);
+  const answer = request();
+  await lock.untilWaiting(1);
+  await lock.query("DELETE FROM grants WHERE user_id = $1", [userId]);
+  await lock.commit();
+  expect(await answer).toMatchObject({ status: 400, problem: "invalid-request" });
+  expect(await service.sql("SELECT FROM grants WHERE user_id = $1", [userId])).toEqual([]);
 });

@@ -13,7 +13,7 @@ import { digestOfCode, newCode } from "../codes/codes.ts";
 import type { ReadIdTokenHint } from "../idTokenHints.ts";
 import type { FindRequestedAccess, RequestedAccess } from "../requestedAccess.ts";
 import type { DescribeAccess, DescribedScope } from "./describedScopes.ts";
-import { addToQuery, isInterceptable, isRegistered } from "./redirectUri.ts";
+import { addToQuery, isInterceptable, isRegistered, isTrusted } from "./redirectUri.ts";
 import { type AuthorizationRequest, type RequestFault, type ReturnAddress, readRequest } from "./request.ts";
 import { authorizationSeconds, type Holder, type SealedRequests } from "./sealed.ts";
 import type { AuthorizationStore, Decision, SeenAuthorization, SignedInUser } from "./storeTypes.ts";
@@ -98,19 +98,24 @@ export function createAuthorizations(parts: Parts): Authorizations {
   });
   const redirectFault = (to: ReturnAddress, { error, description }: RequestFault): Redirect =>
     redirect(to, { error, error_description: description });
+  /** For errors before the user has decided. @throws {Problem} `invalid-request`, which is a page, if the client is not trusted */
+  function refuse(client: Client, to: ReturnAddress, fault: RequestFault): Redirect {
+    if (isTrusted(client, to.redirectUri)) return redirectFault(to, fault);
+    throw new Problem("invalid-request", { detail: `${fault.error}: ${fault.description}` });
+  }
 
   async function begin(text: string, holder: Holder): Promise<Begun> {
     const read = await readRequest(text, { findClient: clients.find, readIdTokenHint });
     if (read.kind === "untrusted") throw invalidRequest({ parameter: read.parameter, detail: read.detail });
-    if (read.kind === "fault") return redirectFault(read, read.fault);
+    if (read.kind === "fault") return refuse(read.client, read, read.fault);
     const request = { ...read.request, id: randomUUID(), beganAtMs: clock().getTime(), code: newCode() };
     const asked = await accessOf(read.client, request);
-    if ("error" in asked) return redirectFault(request, asked);
+    if ("error" in asked) return refuse(read.client, request, asked);
     // The page of a team has sessions of its own, which this service does not know.
-    if (holder === "api" && request.prompts.includes("none")) return redirectFault(request, loginRequired);
+    if (holder === "api" && request.prompts.includes("none")) return refuse(read.client, request, loginRequired);
     const authorization = await sealed.seal(request, holder);
     return authorization === undefined
-      ? redirectFault(request, { error: "invalid_request", description: "The request is too long." })
+      ? refuse(read.client, request, { error: "invalid_request", description: "The request is too long." })
       : { kind: "interaction", authorization, request };
   }
 
@@ -161,13 +166,13 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const isSilent = request.prompts.includes("none");
     if (!user || mustSignInAgain(request, user)) {
       // The question is not asked, but the client may have changed.
-      await currentClient(request);
-      return isSilent ? redirectFault(request, loginRequired) : { kind: "sign-in" };
+      const client = await currentClient(request);
+      return isSilent ? refuse(client, request, loginRequired) : { kind: "sign-in" };
     }
     const question = await questionFor(request, user);
     if ("error" in question) return redirectFault(request, question);
     if (!question.needsConsent) return allowUnseen(request, user, question);
-    if (isSilent) return redirectFault(request, consentRequired);
+    if (isSilent) return refuse(question.client, request, consentRequired);
     // Another user may continue in the same browser. The form of the first user is rejected from then on.
     if (!(await store.see(seenBy(request, user, question), true))) throw decided();
     return { kind: "consent", question };
@@ -250,7 +255,7 @@ const accessDenied: RequestFault = { error: "access_denied", description: "The u
 const invalidAuthorization = (detail: string): Problem => invalidRequest({ parameter: "authorization", detail });
 const clientChanged = (): Problem => invalidAuthorization("belongs to a client that was changed or deleted since");
 const decided = (): Problem =>
-  invalidAuthorization("was decided, is shown to another user, or its client was changed since");
+  invalidAuthorization("was decided, is shown to another user, or its client or grant was changed since");
 
 /** `select_account` is a reason to sign in as well: this service has one user at a time in a browser. */
 function mustSignInAgain(

@@ -47,7 +47,7 @@ export type ReturnAddress = Pick<AuthorizationRequest, "redirectUri" | "state">;
 export type ReadRequest =
   /** The redirect URI is not verified, so the error is shown on a page. `parameter`: the one that is wrong. */
   | { kind: "untrusted"; parameter: string; detail: string }
-  | ({ kind: "fault"; fault: RequestFault } & ReturnAddress)
+  | ({ kind: "fault"; client: Client; fault: RequestFault } & ReturnAddress)
   | { kind: "valid"; client: Client; request: Omit<AuthorizationRequest, "id" | "beganAtMs" | "code"> };
 
 type Sources = { findClient(id: string): Promise<Client | undefined>; readIdTokenHint: ReadIdTokenHint };
@@ -72,9 +72,9 @@ export async function readRequest(text: string, { findClient, readIdTokenHint }:
 
   const state = returnedState(parameters);
   const fault = findFault(parameters, client);
-  if (fault) return { kind: "fault", fault, redirectUri, state };
+  if (fault) return { kind: "fault", client, fault, redirectUri, state };
   const hint = await hintOf(parameters, client, readIdTokenHint);
-  if (!hint) return { kind: "fault", fault: wrongHint, redirectUri, state };
+  if (!hint) return { kind: "fault", client, fault: wrongHint, redirectUri, state };
   const maxAge = parameters.get("max_age");
   const request = {
     clientId: client.id,

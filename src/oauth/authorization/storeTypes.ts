@@ -52,7 +52,10 @@ export type AuthorizationStore = {
    * the client has changed since, or the credentials of the user were revoked
    */
   allow(id: string, user: SignedInUser, grantId: GrantId, code: NewCode): Promise<RequestedAccess | undefined>;
-  /** Allows what the user need not see. @returns as `allow` */
+  /**
+   * Allows what the user need not see: the client is first-party, or the user has allowed all of it before.
+   * @returns as `allow`; `undefined` also if the user has withdrawn the grant since
+   */
   allowUnseen(
     authorization: SeenAuthorization & { reason: "first-party" | "granted-before" },
     user: SignedInUser,

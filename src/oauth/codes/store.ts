@@ -41,6 +41,13 @@ const redeemCode = statement({
   columns: { ...startedColumns, nonce: nullable(text) },
 });
 
+const findCodeAudience = statement({
+  name: "find-code-audience",
+  sql: "SELECT audience FROM authorization_codes WHERE digest = :digest AND client_id = :clientId",
+  parameters: { digest: bytea, clientId },
+  columns: { audience: text },
+});
+
 const findRedeemedCode = statement({
   name: "find-redeemed-code",
   sql: `SELECT user_id AS "userId", session_id AS "sessionId" FROM authorization_codes
@@ -50,6 +57,9 @@ const findRedeemedCode = statement({
 });
 
 export const codeStore = (database: Database): CodeStore => ({
+  findAudience: async (digest, clientId) =>
+    (await database.read((knex) => findCodeAudience.first(knex, { digest, clientId })))?.audience,
+
   async redeem(code, session) {
     const values = { ...code, ...session, audit: auditContext() };
     const row = await database.write((knex) => redeemCode.first(knex, values));

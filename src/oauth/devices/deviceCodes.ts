@@ -41,8 +41,8 @@ type Parts = {
 export function createDeviceCodes(parts: Parts) {
   const { store, hmacs, findRequestedAccess, access, lifetimeSeconds, limits, audit } = parts;
   /**
-   * @throws {Problem} `unauthorized-client` if the client may not use the grant; `invalid-scope`, `invalid-target`,
-   * `too-many-requests`
+   * @throws {Problem} `unauthorized-client` if the client may not use the grant; `invalid-client` if it was deleted meanwhile;
+   * `invalid-scope`, `invalid-target`, `too-many-requests`
    */
   async function start(client: Client, request: AccessRequest): Promise<StartedDeviceCode> {
     if (!client.grantTypes.includes(deviceCodeGrant)) throw new Problem("unauthorized-client");
@@ -53,9 +53,9 @@ export function createDeviceCodes(parts: Parts) {
       const userCode = newUserCode();
       const [userCodeHmac] = hmacs(userCode);
       const code = { digest: digestOfCode(deviceCode), userCodeHmac, clientId: client.id, ...requested };
-      if (await store.insert({ ...code, lifetimeSeconds, intervalSeconds: pollIntervalSeconds })) {
-        return { deviceCode, userCode, expiresInSeconds: lifetimeSeconds };
-      }
+      const isInserted = await store.insert({ ...code, lifetimeSeconds, intervalSeconds: pollIntervalSeconds });
+      if (isInserted === undefined) throw new Problem("invalid-client");
+      if (isInserted) return { deviceCode, userCode, expiresInSeconds: lifetimeSeconds };
     }
     throw new Error("no unused user code was found");
   }
@@ -75,20 +75,22 @@ export function createDeviceCodes(parts: Parts) {
 
   /**
    * Allows or denies what a device asks for, once.
+   * @param shownScopes those that the user has seen. A role may have added others since
    * @returns the request; `undefined` as for `find`, and if the user's credentials are no longer valid
    * @throws {Problem} `too-many-requests`
    */
   async function decide(
     user: SignedInUser,
     text: string,
-    decision: DeviceDecision["decision"],
+    { decision, shownScopes }: { decision: DeviceDecision["decision"]; shownScopes: readonly string[] },
   ): Promise<DeviceRequest | undefined> {
     const release = await limits.userCodes(user.userId);
     const userCode = parseUserCode(text);
     if (userCode === undefined) return undefined;
     const request = await store.findPending(hmacs(userCode));
     if (!request) return undefined;
-    const held = heldScopes(await access.rightsOf(user.userId), request.scopes);
+    const shown = request.scopes.filter((scope) => shownScopes.includes(scope));
+    const held = heldScopes(await access.rightsOf(user.userId), shown);
     const decided = await store.decide(hmacs(userCode), { ...user, decision, held, grantId: grantId(uuidv7()) });
     if (!decided) return undefined;
     const { clientId, audience, scopes } = decided;

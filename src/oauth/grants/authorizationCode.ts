@@ -1,10 +1,12 @@
 /** A client redeems an authorization code (RFC 6749, section 4.1.3; OAuth 2.1, section 4.1.3; PKCE: RFC 7636, section 4.6). */
 import { createHash } from "node:crypto";
 import type { Audit } from "../../audit/audit.ts";
+import type { ClientId } from "../../identifiers.ts";
 import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
 import { digestOfCode } from "../codes/codes.ts";
 import type { CodeStore } from "../codes/storeTypes.ts";
-import { type GrantHandler, invalidGrant, requireParameter } from "./grant.ts";
+import { narrowedAccess } from "../requestedAccess.ts";
+import { type GrantHandler, invalidGrant, requireParameter, type TokenParameters } from "./grant.ts";
 import type { IssueUserTokens } from "./userTokens.ts";
 
 type Parts = {
@@ -15,6 +17,12 @@ type Parts = {
 };
 
 export function authorizationCode({ store, sessions, issueUserTokens, audit }: Parts): GrantHandler {
+  /** Before the code is used up. @throws {Problem} `invalid-target` if the client asks for another audience than the user allowed */
+  async function requireResource({ resource }: TokenParameters, digest: Buffer, clientId: ClientId): Promise<void> {
+    const audience = resource === undefined ? undefined : await store.findAudience(digest, clientId);
+    if (audience !== undefined) narrowedAccess({ audience, scopes: [] }, { resource });
+  }
+
   return async (client, parameters, proofKey) => {
     const presented = {
       digest: digestOfCode(requireParameter(parameters, "code")),
@@ -25,6 +33,7 @@ export function authorizationCode({ store, sessions, issueUserTokens, audit }: P
       redirectUri: parameters.redirect_uri ?? null,
       proofKey: proofKey ?? null,
     };
+    await requireResource(parameters, presented.digest, client.id);
     const prepared = sessions.prepare(client, proofKey);
     const redeemed = await store.redeem(presented, prepared.values);
     if (!redeemed) {

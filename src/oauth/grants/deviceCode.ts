@@ -3,6 +3,7 @@ import { Problem } from "../../problems/problems.ts";
 import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
 import { digestOfCode } from "../codes/codes.ts";
 import type { DeviceCodeState, DeviceCodeStore } from "../devices/storeTypes.ts";
+import { narrowedAccess } from "../requestedAccess.ts";
 import { type GrantHandler, invalidGrant, requireParameter } from "./grant.ts";
 import type { IssueUserTokens } from "./userTokens.ts";
 
@@ -30,6 +31,8 @@ export const deviceCode =
       await sessions.endReplayed("device-code-reused", { userId, sessionId, clientId: client.id });
     }
     if (polled?.state !== "allowed") throw polled ? (refusals[polled.state]?.() ?? invalidGrant()) : invalidGrant();
+    // Before the code is used up.
+    narrowedAccess({ audience: polled.audience, scopes: [] }, { resource: parameters.resource });
     const prepared = sessions.prepare(client, proofKey);
     const session = await store.redeem(digest, prepared.values);
     if (!session) throw invalidGrant();

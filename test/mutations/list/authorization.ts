@@ -7,6 +7,7 @@ const decision = "test/operations/decideAuthorization.test.ts";
 const deletion = "test/operations/deleteGrant.test.ts";
 const ended = "test/promises/endedAuthorizations.test.ts";
 const hints = "test/promises/idTokenHints.test.ts";
+const grants = "test/promises/endedGrants.test.ts";
 
 /** Authorization requests, decisions, codes and grants. */
 export const authorization: readonly Mutation[] = [
@@ -141,7 +142,7 @@ export const authorization: readonly Mutation[] = [
   {
     name: "a client's token decides about what clients may do",
     file: "src/oauth/authorization/handlers.ts",
-    find: '  if (principal.clientId !== directClientId) throw new Problem("login-required");\n',
+    find: '  if (isDelegated(principal)) throw new Problem("login-required");\n',
     replace: "",
     test: decision,
     only: "for a token that a client has got",
@@ -265,5 +266,29 @@ export const authorization: readonly Mutation[] = [
     replace: "authorization_codes.user_id = :userId AND grant_id IS NULL",
     test: deletion,
     only: "which ends the client's sessions",
+  },
+  {
+    name: "a request is allowed because of a grant that was withdrawn meanwhile",
+    file: "src/oauth/authorization/store.ts",
+    find: "(:isFirstParty OR EXISTS (SELECT FROM allowed_before))",
+    replace: "(:isFirstParty OR NOT :isFirstParty)",
+    test: "test/promises/endedAuthorizations.test.ts",
+    only: "during a request that needs no consent",
+  },
+  {
+    name: "a consent page that is loaded again cannot continue",
+    file: "src/oauth/authorization/store.ts",
+    find: `ON CONFLICT (id) DO UPDATE SET \${replaceSeen}, decision = excluded.decision WHERE authorizations.decision IS NULL`,
+    replace: "ON CONFLICT DO NOTHING",
+    test: "test/operations/getConsentPage.test.ts",
+    only: "in another tab meanwhile",
+  },
+  {
+    name: "the withdrawal of a grant does not revoke the tokens on other instances",
+    file: "src/oauth/userGrants/store.ts",
+    find: 'revoke({ from: "ended", expiresAt: "tokens_expire_at" })',
+    replace: 'revoke({ from: "ended", expiresAt: "now()" })',
+    test: grants,
+    only: "withdraws the grants",
   },
 ];

@@ -284,4 +284,20 @@ export const oauth: readonly Mutation[] = [
     test: "test/promises/verifierTesting.test.ts",
     only: "no change of the client",
   },
+  {
+    name: "the metadata of an API names this service as the resource",
+    file: "src/oauth/metadata.ts",
+    find: "  resource,\n  authorization_servers",
+    replace: "  resource: issuer,\n  authorization_servers",
+    test: "test/operations/getResourceMetadata.test.ts",
+    only: "of an API",
+  },
+  {
+    name: "the challenge of a protected API does not name its metadata",
+    file: "packages/verify/src/refusal.ts",
+    find: "challenge + suffix",
+    replace: "challenge",
+    test: "test/promises/mcpClient.test.ts",
+    only: "the challenge of the server names",
+  },
 ];

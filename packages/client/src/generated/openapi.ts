@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Get the current user
-         * @description Returns the user to whom the credentials belong.
+         * @description Returns the user to whom the credentials belong. The token of an OAuth client needs the scope `profile` or `account:read`, because a user who allows `openid` alone does not expect that the client learns more than the user's id.
          */
         get: operations["getCurrentUser"];
         put?: never;
@@ -58,7 +58,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Revokes all tokens and sessions of the user, including this request's token, and deletes the user's API keys unless `keep_api_keys` is true. A wrong `current_password` returns a 401 `invalid-credentials`.
+         * @description Revokes all tokens and sessions of the user, including this request's token, and deletes the user's API keys unless `keep_api_keys` is true. A wrong `current_password` returns a 401 `invalid-credentials`. An OAuth client cannot change the password of its user.
          */
         put: operations["changePassword"];
         post?: never;
@@ -77,7 +77,7 @@ export interface paths {
         };
         /**
          * Get a user by id
-         * @description Without the scope `users:read`, users can get only themselves: the id of another user returns a 404, like an unknown id.
+         * @description Without the scope `users:read`, users can get only themselves: the id of another user returns a 404, like an unknown id. The token of an OAuth client needs the scope `profile` or `account:read` for the user's own id.
          */
         get: operations["getUser"];
         put?: never;
@@ -609,7 +609,7 @@ export interface paths {
         };
         /**
          * Authorize a request at a proxy
-         * @description For proxies that ask another service whether a request may pass: nginx (`auth_request`), Caddy (`forward_auth`), Traefik (`ForwardAuth`) and others. The credentials are those of the request to authorize: a password, a token or an API key. After a 204 the request may pass, and the `Latchkey-` headers say whose request it is. All of them are in every response, and are empty if there is nothing to say, so that a proxy that copies them replaces those that a client sent. With `audience`, tokens must be for that API, and the scopes are those of the API. If the API has a `contract`, it decides what the request needs: the operation is that of the original method and URI, which a proxy sends in `X-Forwarded-Method` and `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI` or `X-Original-URL`. They are accepted from the addresses in `TRUST_PROXY` only, and must not contradict each other. An operation that needs no credentials has a 204 with empty headers. Only such an operation needs no credentials here.
+         * @description For proxies that ask another service whether a request may pass: nginx (`auth_request`), Caddy (`forward_auth`), Traefik (`ForwardAuth`) and others. The credentials are those of the request to authorize: a password, a token or an API key. After a 204 the request may pass, and the `Latchkey-` headers say whose request it is. All of them are in every response, and are empty if there is nothing to say, so that a proxy that copies them replaces those that a client sent. With `audience`, tokens must be for that API, and the scopes are those of the API. Without `audience` and `scope`, a token that a registered client has got for its user is not accepted. If the API has a `contract`, it decides what the request needs: the operation is that of the original method and URI, which a proxy sends in `X-Forwarded-Method` and `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI` or `X-Original-URL`. They are accepted from the addresses in `TRUST_PROXY` only, and must not contradict each other. An operation that needs no credentials has a 204 with empty headers. Only such an operation needs no credentials here.
          */
         get: operations["forwardAuth"];
         put?: never;
@@ -853,7 +853,7 @@ export interface paths {
         };
         /**
          * Ask a user for authorization
-         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
+         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. So are errors of a client that registered itself, unless it is a program on the user's device, until the user has decided. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
          */
         get: operations["authorize"];
         put?: never;
@@ -1037,7 +1037,7 @@ export interface paths {
         };
         /**
          * Get the sign-out page
-         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri`. If a parameter is wrong, the response is a page, and the user is not redirected. Each parameter may occur once. Unknown parameters are ignored.
+         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri` of a client that an administrator has registered. If a parameter is wrong, the response is a page, and the user is not redirected. Each parameter may occur once. Unknown parameters are ignored.
          */
         get: operations["getSignOutPage"];
         put?: never;
@@ -3135,6 +3135,11 @@ export interface components {
              */
             user_code?: string;
             /**
+             * @description The scopes that the page has shown, separated by spaces. Nothing else is allowed.
+             * @example openid account:read
+             */
+            scope?: string;
+            /**
              * @description The button that the user has pressed.
              * @example allow
              * @enum {string}
@@ -4661,6 +4666,7 @@ export interface operations {
             200: components["responses"]["User"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
