@@ -106,6 +106,7 @@ const putDocument = statement({
           jwks_uri, logo_uri, client_uri, policy_uri, tos_uri)
         IS NOT DISTINCT FROM (:authentication, :name, :grantTypes, :redirectUris, :postLogoutRedirectUris, :scopes, :audiences,
           :jwks::jsonb, :jwksUri, :logoUri, :clientUri, :policyUri, :tosUri)
+        AND (SELECT count(*) FROM previous) >= 0
       RETURNING *
     ), changed AS (
       INSERT INTO clients (id, registration, authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes,
