@@ -32,7 +32,8 @@ export const compiled = (name: string): string => join(import.meta.dirname, "dis
 export const startLoad = ({ node24 }: Bench, spec: LoadSpec): Promise<Worker> =>
   startWorker(node24, compiled(`load/${kindOf(spec)}`), spec);
 
-const kindOf = ({ refreshTokens, apiKeys }: LoadSpec): string => {
+const kindOf = ({ refreshTokens, apiKeys, codeFlows }: LoadSpec): string => {
+  if (codeFlows) return "codeFlows";
   if (apiKeys !== undefined) return "firstChecks";
   return refreshTokens ? "refreshes" : "requests";
 };

@@ -4,11 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hash } from "@node-rs/argon2";
 import pg from "pg";
+import { parseClientSecret } from "../src/clients/secrets.ts";
 import { startEmbeddedPostgres } from "../src/database/embedded/postgres.ts";
 import { superuser } from "../src/database/embedded/roles.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { openForMigration } from "../src/database/pool.ts";
+import { digestBytes } from "../src/lib/secretText.ts";
 import { digestOfKey } from "./apiKeys.ts";
+import { consentedUsers, oauthApi, oauthClient } from "./oauth.ts";
 
 export const password = "correct horse battery";
 
@@ -99,7 +102,8 @@ async function fill(url: string, { users, revocations, apiKeys = 0 }: DataVolume
     [apiKeys, users],
   );
   // Any user can introspect, so that each token of the load can introspect itself.
-  await query(url, "UPDATE roles SET scopes = '{tokens:introspect}' WHERE name = 'default'");
+  await query(url, "UPDATE roles SET scopes = $1 WHERE name = 'default'", [["tokens:introspect", oauthApi.scope]]);
+  await fillOAuth(url, Math.min(users, consentedUsers));
   const batchSize = 10_000;
   for (let first = 0; first < apiKeys; first += batchSize) {
     const digests = Array.from({ length: Math.min(batchSize, apiKeys - first) }, (_, n) => digestOfKey(first + n));
@@ -110,6 +114,33 @@ async function fill(url: string, { users, revocations, apiKeys = 0 }: DataVolume
       [digests, first],
     );
   }
+}
+
+/** The client, the API, and what users have allowed the client. */
+async function fillOAuth(url: string, users: number): Promise<void> {
+  const { id, secret, redirectUri } = oauthClient;
+  const { audience, scope } = oauthApi;
+  await query(url, "INSERT INTO apis (audience, name, scopes) VALUES ($1, 'Orders', $2)", [
+    audience,
+    JSON.stringify([{ name: scope, description: "Read orders." }]),
+  ]);
+  await query(
+    url,
+    `INSERT INTO clients (id, name, authentication, grant_types, redirect_uris, scopes, audiences)
+     VALUES ($1, 'bench', 'client_secret', '{client_credentials, authorization_code}', $2, $3, $4)`,
+    [id, [redirectUri], [scope], [audience]],
+  );
+  await query(
+    url,
+    "INSERT INTO client_secrets (id, client_id, digest, last_four) VALUES (gen_random_uuid(), $1, $2, right($3, 4))",
+    [id, digestBytes(parseClientSecret(secret) ?? ""), secret],
+  );
+  await query(
+    url,
+    `INSERT INTO grants (id, user_id, client_id, audience, scopes)
+     SELECT gen_random_uuid(), ${idOf("n")}, $1, $2, $3 FROM generate_series(0, $4::integer - 1) AS n`,
+    [id, audience, ["openid", scope], users],
+  );
 }
 
 async function query(database: string | pg.ClientConfig, text: string, values: unknown[] = []) {

@@ -29,6 +29,8 @@ const workloads: Workload[] = [
   "guarded-route",
   "introspection",
   "forward-auth",
+  "client-token",
+  "code-flow",
 ];
 const parts = ["startup", ...workloads, "verifier", "data-volume"] as const;
 type Part = (typeof parts)[number];
@@ -68,9 +70,10 @@ process.chdir(join(here, ".."));
 const timeoutMinutes = options.quick ? 10 : 90;
 
 await build({
-  entryPoints: ["programs/*.ts", "load/requests.ts", "load/refreshes.ts", "load/firstChecks.ts"].map((path) =>
-    join(here, path),
-  ),
+  entryPoints: [
+    "programs/*.ts",
+    ...["requests", "refreshes", "firstChecks", "codeFlows"].map((load) => `load/${load}.ts`),
+  ].map((path) => join(here, path)),
   outdir: join(here, "dist"),
   outbase: here,
   bundle: true,

@@ -1,8 +1,10 @@
 /** The measured programs: how each is started, and which requests it gets. README.md says how they differ. */
 import { pathToFileURL } from "node:url";
+import { browserCookieName, formToken } from "../src/sessions/browser/cookies.ts";
 import { compiled } from "./context.ts";
 import { password } from "./database.ts";
 import type { HttpRequest } from "./load/protocol.ts";
+import { authorizationPath, basic, clientTokenRequest, consentedUsers, form, redemption } from "./oauth.ts";
 
 /** A kind of request that is measured. */
 export type Workload =
@@ -14,7 +16,9 @@ export type Workload =
   | "registration"
   | "guarded-route"
   | "introspection"
-  | "forward-auth";
+  | "forward-auth"
+  | "client-token"
+  | "code-flow";
 
 export type Program = {
   name: string;
@@ -38,6 +42,23 @@ export type Program = {
   check(credential: string): HttpRequest;
   /** The body of a successful check. Some programs reject a token with 200. */
   expectedBody: RegExp;
+  /** The request of a client for its own token. */
+  clientToken?: HttpRequest;
+  codeFlow?: CodeFlow;
+};
+
+/** How a user signs in with a browser and how a client gets a code and redeems it. */
+export type CodeFlow = {
+  /** One user for each browser. */
+  usernames: readonly string[];
+  /** Of a browser before its user signs in. */
+  cookies: Readonly<Record<string, string>>;
+  /** Its response sets the cookies of a session. For a GET, it may also be the response at the end of its redirects. */
+  signIn(username: string): HttpRequest;
+  /** The path of the authorization request. */
+  authorize(username: string): string;
+  /** The token request of the client, to which the code is appended. */
+  redemption: HttpRequest;
 };
 
 const json = { "content-type": "application/json" };
@@ -48,8 +69,9 @@ const post = (path: string, body: unknown): HttpRequest => ({
   body: JSON.stringify(body),
 });
 const get = (path: string, headers: Record<string, string> = {}): HttpRequest => ({ method: "GET", path, headers });
-export const basic = (username: string, secret: string) =>
-  `Basic ${Buffer.from(`${username}:${secret}`).toString("base64")}`;
+const usersNamed = (prefix: string, count: number) => Array.from({ length: count }, (_, n) => `${prefix}${n}`);
+
+const browserSecret = "b".repeat(43);
 
 const latchkeySignIn = (username: string) => get("/api/token", { authorization: basic(username, password) });
 
@@ -62,7 +84,7 @@ export const latchkey: Program = {
     SHUTDOWN_GRACE_SECONDS: "0",
     TOKEN_TTL_SECONDS: "86400", // longer than a run
   },
-  workloads: ["check", "check-basic", "sign-in", "refresh", "registration"],
+  workloads: ["check", "check-basic", "sign-in", "refresh", "registration", "client-token"],
   hasDatabase: true,
   isLatchkey: true,
   register: (username) => post("/api/users", { username, password }),
@@ -70,12 +92,22 @@ export const latchkey: Program = {
   credential: ({ token }) => `Bearer ${token}`,
   check: (authorization) => get("/api/resource", { authorization }),
   expectedBody: /Hello/,
+  clientToken: clientTokenRequest("/oauth/token"),
+  codeFlow: {
+    usernames: usersNamed("filled", consentedUsers),
+    cookies: { [browserCookieName]: browserSecret },
+    signIn: (username) => form("/oauth/sign-in", { token: formToken(browserSecret), username, password }),
+    authorize: (username) => authorizationPath("/oauth/authorize", username),
+    redemption: redemption("/oauth/token"),
+  },
 };
 
 const withoutHash = {
   ...latchkey.settings,
   NODE_OPTIONS: `--import ${pathToFileURL(compiled("programs/no-hash"))}`,
 };
+
+const introspecting = basic("bench", "bench-secret");
 
 const bare: Program = {
   name: "node:http, pg, jose",
@@ -147,7 +179,7 @@ export const programs: Program[] = [
   { ...bare, name: "node:http, pg", workloads: ["refresh"], settings: { LEAVE_OUT: "signature" } },
   bare,
   latchkey,
-  { ...latchkey, name: "Latchkey without the hash", settings: withoutHash, workloads: ["sign-in"] },
+  { ...latchkey, name: "Latchkey without the hash", settings: withoutHash, workloads: ["sign-in", "code-flow"] },
   {
     ...latchkey,
     name: "Latchkey without the hash, THROTTLE=on",
@@ -215,23 +247,25 @@ export const programs: Program[] = [
     name: "oidc-provider, introspection",
     script: compiled("programs/oidc-provider"),
     workloads: ["check", "introspection"],
-    signIn: () => form("/token", { grant_type: "client_credentials" }),
+    signIn: () => form("/token", { grant_type: "client_credentials" }, introspecting),
     credential: ({ access_token }) => access_token ?? "",
-    check: (token) => form("/token/introspection", { token }),
+    check: (token) => form("/token/introspection", { token }, introspecting),
     expectedBody: /"active":true/,
   },
-];
-
-const form = (
-  path: string,
-  fields: Record<string, string>,
-  authorization = basic("bench", "bench-secret"),
-): HttpRequest => ({
-  method: "POST",
-  path,
-  headers: {
-    "content-type": "application/x-www-form-urlencoded",
-    authorization,
+  {
+    name: "oidc-provider",
+    script: compiled("programs/oidc-provider"),
+    workloads: ["client-token", "code-flow"],
+    check: () => get("/"),
+    expectedBody: /unused/,
+    clientToken: clientTokenRequest("/token"),
+    codeFlow: {
+      // Its memory has room for 1,000 to 2,000 objects, sessions included.
+      usernames: usersNamed("user", 50),
+      cookies: {},
+      signIn: (username) => get(authorizationPath("/auth", username)),
+      authorize: (username) => authorizationPath("/auth", username),
+      redemption: redemption("/token"),
+    },
   },
-  body: new URLSearchParams(fields).toString(),
-});
+];

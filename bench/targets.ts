@@ -127,6 +127,27 @@ export function targets({ comparisons, startups, verifiers }: BenchmarkReport): 
           kind: "at least",
         }),
       ),
+    ...measuredOn("client-token").flatMap((node): Target[] => [
+      beside("client-token", node, "oidc-provider", 1.5),
+      {
+        what: `Node ${node}: client-token, per second`,
+        ...figures((one: Result) => one.rates, result("client-token", node, "Latchkey")),
+        bound: 2_500,
+        kind: "at least",
+        isAbsolute: true,
+      },
+    ]),
+    ...nodes
+      .filter((node) => result("code-flow", node, "Latchkey without the hash"))
+      .map(
+        (node): Target => ({
+          what: `Node ${node}: code-flow, per second`,
+          ...figures((one: Result) => one.rates, result("code-flow", node, "Latchkey without the hash")),
+          bound: 300,
+          kind: "at least",
+          isAbsolute: true,
+        }),
+      ),
     ...comparisons
       .filter(({ byDataVolume }) => byDataVolume)
       .flatMap(({ workload, node, results: [smallest, ...larger] }) =>

@@ -5,8 +5,9 @@ import { promisify } from "node:util";
 import pg from "pg";
 import { type Bench, compiled, type NodeVersion } from "./context.ts";
 import { password } from "./database.ts";
+import { basic } from "./oauth.ts";
 import { startServer, track } from "./processes.ts";
-import { basic, latchkey } from "./programs.ts";
+import { latchkey } from "./programs.ts";
 
 /** Of each round. */
 export type VerifierRates = {

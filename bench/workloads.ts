@@ -4,7 +4,8 @@ import { request } from "undici";
 import type { Bench } from "./context.ts";
 import { password } from "./database.ts";
 import type { HttpRequest, LoadSpec } from "./load/protocol.ts";
-import { basic, type Program, type Workload } from "./programs.ts";
+import { basic } from "./oauth.ts";
+import type { CodeFlow, Program, Workload } from "./programs.ts";
 
 /** The number of connections. */
 const connections: Record<Workload, number> = {
@@ -17,6 +18,8 @@ const connections: Record<Workload, number> = {
   "guarded-route": 16,
   introspection: 16,
   "forward-auth": 16,
+  "client-token": 16,
+  "code-flow": 16,
 };
 
 export const connectionsOf = (workload: Workload): number => connections[workload];
@@ -32,6 +35,8 @@ export const titles: Record<Workload, string> = {
   "guarded-route": "Route of a service with 200 operations",
   introspection: "Introspection of a token",
   "forward-auth": "File of 4 KiB behind nginx",
+  "client-token": "Token of a client: client_credentials",
+  "code-flow": "Authorization code flow: authorize, code, tokens",
 };
 
 /** Registers users, so that they can sign in. */
@@ -54,7 +59,7 @@ export async function prepare(
 ): Promise<LoadSpec> {
   return { url, connections: connections[workload], ...(await load()) };
 
-  async function load(): Promise<Pick<LoadSpec, "requests" | "refreshTokens" | "apiKeys">> {
+  async function load(): Promise<Omit<LoadSpec, "url" | "connections">> {
     switch (workload) {
       case "check":
       case "guarded-route":
@@ -71,6 +76,13 @@ export async function prepare(
         return { requests: names.flatMap((name) => program.signIn?.(name) ?? []) };
       case "registration":
         return { requests: [program.register?.("bench{n}") ?? []].flat() };
+      case "client-token": {
+        const requests = [program.clientToken ?? []].flat();
+        for (const { body } of await inBatches(requests, (one) => send(url, one))) requireEs256(body["access_token"]);
+        return { requests };
+      }
+      case "code-flow":
+        return program.codeFlow ? { codeFlows: await signedInBrowsers(url, program.codeFlow) } : {};
       case "refresh": {
         const authorizations = Array.from({ length: sessions }, (_, n) =>
           basic(names[n % names.length] ?? "", password),
@@ -100,6 +112,43 @@ export async function prepare(
     return answers.map(({ body, cookies }) => credential(body, cookies));
   }
 }
+
+/** All programs sign with the same algorithm. @throws {Error} for another token, such as an opaque one */
+function requireEs256(token = ""): void {
+  const header = Buffer.from(token.split(".")[0] ?? "", "base64url").toString();
+  if (!header.includes('"alg":"ES256"')) throw new Error(`not a JWT that is signed with ES256: ${token}`);
+}
+
+/** The authorization requests of browsers whose users are signed in and have allowed the client what it asks for. */
+async function signedInBrowsers(url: string, { usernames, cookies, signIn, authorize, redemption }: CodeFlow) {
+  const browsers = await inBatches([...usernames], async (username) => ({
+    path: authorize(username),
+    cookie: asHeader(await browse(url, signIn(username), new Map(Object.entries(cookies)))),
+  }));
+  return { browsers, redemption };
+}
+
+/**
+ * Sends a request as a browser does, and follows the redirects of a GET within the service.
+ * @param cookies of the browser
+ * @returns its cookies afterwards
+ */
+async function browse(url: string, { path, ...sent }: HttpRequest, cookies: Map<string, string>) {
+  const headers = { ...sent.headers, cookie: asHeader(cookies) };
+  const response = await request(url + path, { ...sent, headers });
+  const text = await response.body.text();
+  if (response.statusCode >= 400) throw new Error(`${sent.method} ${path}: ${response.statusCode} ${text}`);
+  for (const set of [response.headers["set-cookie"] ?? []].flat()) {
+    const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(set) ?? [];
+    cookies.set(name, value);
+  }
+  const next = new URL(String(response.headers.location ?? "about:blank"), url);
+  if (sent.method !== "GET" || next.origin !== url) return cookies;
+  return browse(url, { method: "GET", path: next.pathname + next.search }, cookies);
+}
+
+const asHeader = (cookies: ReadonlyMap<string, string>) =>
+  [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
 
 type Answer = { body: Record<string, string>; cookies: string[] };
 

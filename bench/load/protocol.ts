@@ -1,5 +1,5 @@
 /** The messages between the benchmark and a load generator, which is a process of its own to separate its CPU time. */
-import type { RecordableHistogram } from "node:perf_hooks";
+import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 
 export type HttpRequest = {
   method: "GET" | "POST";
@@ -18,6 +18,15 @@ export type LoadSpec = {
   refreshTokens?: string[];
   /** The number of API keys (apiKeys.ts). Each is used once. */
   apiKeys?: number;
+  codeFlows?: CodeFlows;
+};
+
+/** Authorization code flows. The browsers take turns. */
+export type CodeFlows = {
+  /** The path of the authorization request of each browser, and its cookies. */
+  browsers: { path: string; cookie: string }[];
+  /** The token request of the client, to which the code is appended. */
+  redemption: HttpRequest;
 };
 
 export type LoadResult = {
@@ -53,4 +62,23 @@ export function serveLoad(prepare: (spec: LoadSpec) => (seconds: number) => Prom
       void run?.(message).then((result) => process.send?.(result));
     }
   });
+}
+
+/**
+ * Repeats a request, or several that depend on each other, over all connections.
+ * @param act returns whether it succeeded
+ */
+export async function repeat(connections: number, seconds: number, act: () => Promise<boolean>): Promise<LoadResult> {
+  const times = createHistogram();
+  const began = performance.now();
+  let failed = 0;
+  const repeatUntilEnd = async () => {
+    while (performance.now() - began < seconds * 1000) {
+      const sent = performance.now();
+      if (await act()) times.record(Math.max(1, Math.round((performance.now() - sent) * 1000)));
+      else failed += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: connections }, repeatUntilEnd));
+  return loadResult(times, failed, performance.now() - began);
 }

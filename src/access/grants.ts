@@ -47,10 +47,10 @@ export type Grants = {
    */
   grant(userId: UserId, limits: TokenLimits): Promise<TokenGrant | undefined>;
   /**
-   * @returns what a registered API offers; `undefined` if there is none with this audience
+   * @returns what a registered API offers; `undefined` if there is none with this audience. Without a promise if it is in memory
    * @throws {Problem} `revocations-stale`, `database-unavailable`
    */
-  findApi(audience: string): Promise<GrantedApi | undefined>;
+  findApi(audience: string): GrantedApi | Promise<GrantedApi | undefined>;
 };
 
 /** What tokens for a registered API may contain, and how long they live. */
@@ -119,14 +119,10 @@ export function createGrants({ store, access, revocations, issuer, ttlSeconds }:
       };
     },
 
-    async findApi(audience) {
+    findApi(audience) {
       revocations.requireCurrent();
-      try {
-        return await apis.get(audience);
-      } catch (error) {
-        if (error instanceof Problem && error.slug === "invalid-target") return undefined;
-        throw error;
-      }
+      const api = apis.get(audience);
+      return api instanceof Promise ? api.catch(unlessUnknown) : api;
     },
   };
 
@@ -137,4 +133,8 @@ export function createGrants({ store, access, revocations, issuer, ttlSeconds }:
     const { scopes } = await apis.get(audience);
     return (scope) => scopes.has(scope);
   }
+}
+
+function unlessUnknown(error: unknown): undefined {
+  if (!(error instanceof Problem) || error.slug !== "invalid-target") throw error;
 }

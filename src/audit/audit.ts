@@ -182,8 +182,11 @@ export type AuditDetails = {
 const auditDetails = [...textDetails, ...numberDetails];
 
 /** @returns only the members that may be recorded: the argument can be a principal, for example */
-export const recordable = (details: AuditDetails): AuditDetails =>
-  Object.fromEntries(auditDetails.flatMap((name) => (details[name] === undefined ? [] : [[name, details[name]]])));
+export function recordable(details: AuditDetails): AuditDetails {
+  const recorded: Record<string, unknown> = {};
+  for (const name of auditDetails) if (details[name] !== undefined) recorded[name] = details[name];
+  return recorded;
+}
 
 /** Records an event. Within a request, its id and the client's address are recorded as well. */
 export type Audit = (event: AuditEvent, details: AuditDetails) => void;

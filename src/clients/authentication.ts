@@ -1,6 +1,7 @@
 /** Authenticates clients (RFC 6749, section 2.3; RFC 7523 for `private_key_jwt`). */
 import type { Audit } from "../audit/audit.ts";
 import type { Network } from "../identifiers.ts";
+import { follow } from "../lib/follow.ts";
 import type { LastUses } from "../lib/lastUses.ts";
 import { type Networks, unknownNetwork } from "../networks.ts";
 import { parseAuthorization } from "../openapi/authorizationHeader.ts";
@@ -27,10 +28,11 @@ type ClientRequest = {
 };
 
 /**
+ * Without a promise for a secret of a client that is in memory.
  * @throws {Problem} `invalid-client`, `invalid-request` if the request authenticates in two ways or is malformed,
  * `too-many-requests`, `database-unavailable`, `revocations-stale`
  */
-export type AuthenticateClient = (request: ClientRequest) => Promise<Client>;
+export type AuthenticateClient = (request: ClientRequest) => Client | Promise<Client>;
 
 /** What a request presents. Only one of them. */
 type Credentials =
@@ -54,7 +56,7 @@ type Parts = {
 export function createClientAuthentication(parts: Parts): AuthenticateClient {
   const { clients, verifyAssertion, throttle, lastUses, clock, audit } = parts;
 
-  async function verify(credentials: Credentials, client: Client): Promise<boolean> {
+  function verify(credentials: Credentials, client: Client): boolean | Promise<boolean> {
     if (client.authentication !== credentials.method) return false;
     switch (credentials.method) {
       case "none":
@@ -64,7 +66,7 @@ export function createClientAuthentication(parts: Parts): AuthenticateClient {
       case "client_secret": {
         const digest = parseClientSecret(credentials.secret);
         if (digest === undefined || !client.secretDigests.includes(digest)) return false;
-        lastUses.record(digest, networkOfUse(), startOfMinute(clock()));
+        lastUses.record(digest, startOfMinute(clock()), networkOfUse);
         return true;
       }
     }
@@ -80,13 +82,15 @@ export function createClientAuthentication(parts: Parts): AuthenticateClient {
     throw new Problem("invalid-client");
   }
 
-  return async (request) => {
+  return (request) => {
     const credentials = readCredentials(request);
     // RFC 6749, section 5.2, and RFC 9110, section 15.5.2: Basic is the only scheme that works here.
     requestContext().acceptedSchemes = ["basicAuth"];
-    const client = credentials && (await clients.find(credentials.id));
-    if (!credentials || !client || !(await verify(credentials, client))) return refuse(client);
-    return client;
+    if (!credentials) return refuse(undefined);
+    return follow(clients.find(credentials.id), (client) => {
+      if (!client) return refuse(undefined);
+      return follow(verify(credentials, client), (isRight) => (isRight ? client : refuse(client)));
+    });
   };
 }
 

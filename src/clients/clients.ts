@@ -11,10 +11,10 @@ export const clientSubject = (id: string) => `client:${id}` as const;
 
 export type Clients = {
   /**
-   * @returns `undefined` if there is no such client. Without a query if it is in memory
+   * @returns `undefined` if there is no such client. Without a query and a promise if it is in memory
    * @throws {Problem} `database-unavailable`, `revocations-stale`; for a URL also `too-many-requests`, `overloaded`
    */
-  find(id: string): Promise<Client | undefined>;
+  find(id: string): Client | undefined | Promise<Client | undefined>;
 };
 
 type Parts = {
@@ -43,22 +43,25 @@ export function createClients({ store, documents, revocations }: Parts): Clients
     maxSize: maxClients,
   });
 
-  async function lookUp(id: string): Promise<Client | undefined> {
-    try {
-      return await clients.get(id);
-    } catch (error) {
-      if (error instanceof Problem && error.slug === "not-found") return undefined;
-      throw error;
-    }
+  function lookUp(id: string): Client | Promise<Client | undefined> {
+    const client = clients.get(id);
+    return client instanceof Promise ? client.catch(unlessUnknown) : client;
+  }
+
+  async function findByDocument(url: string, documents: ClientDocuments): Promise<Client | undefined> {
+    const known = await lookUp(url);
+    return known && !documents.isExpired(known) ? known : documents.fetch(url);
   }
 
   return {
-    async find(id) {
+    find(id) {
       revocations.requireCurrent();
       if (registeredId.test(id)) return lookUp(id);
-      if (!documents?.isDocumentUrl(id)) return undefined;
-      const known = await lookUp(id);
-      return known && !documents.isExpired(known) ? known : documents.fetch(id);
+      return documents?.isDocumentUrl(id) ? findByDocument(id, documents) : undefined;
     },
   };
+}
+
+function unlessUnknown(error: unknown): undefined {
+  if (!(error instanceof Problem) || error.slug !== "not-found") throw error;
 }

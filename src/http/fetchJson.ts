@@ -26,8 +26,8 @@ export type FetchJson = (url: string, limits: { maxBytes: number; timeoutMs: num
 const maxConcurrent = 16;
 const maxWaiting = 32;
 /**
- * Requests in a minute to an address (for IPv6, to a /64), however many names and URLs lead to it. So strangers cannot use the service
- * to flood a host.
+ * Requests in a minute to an address (for IPv6, to a /64), however many names and URLs lead to it. So clients cannot make the service
+ * flood a host.
  */
 const maxToNetwork = 30;
 /** To all networks together, which limits how many are counted. */
@@ -44,8 +44,8 @@ type Parts = {
 };
 
 /**
- * By DNS. The resolver of the system works in the threads that hash passwords, where the slow name server of a stranger would keep
- * them.
+ * Asks name servers directly. The system's resolver (getaddrinfo) uses the thread pool that hashes passwords, and a slow name server
+ * would block its threads.
  * @param servers by default those of the system. For tests
  */
 export async function resolveName(host: string, servers?: string[]): Promise<string[]> {

@@ -19,8 +19,12 @@ export type LastUseStore = {
 };
 
 export type LastUses = {
-  /** Keeps the use until the next write. Does not wait. */
-  record(digest: SecretDigest, network: Network | null, at: Date): void;
+  /**
+   * Keeps the use until the next write. Does not wait.
+   * @param at to the minute
+   * @param networkOfUse is called for the first use of a minute, which is the one that is kept
+   */
+  record(digest: SecretDigest, at: Date, networkOfUse: () => Network | null): void;
   /** Writes what was recorded, and stops. */
   close(): Promise<void>;
 };
@@ -45,9 +49,10 @@ export function collectLastUses({ store, onError }: Parts): LastUses {
   const poller = startPoller({ task: write, intervalMs: minuteMs, retry, onError });
 
   return {
-    record(digest, network, at) {
-      if (pending.size >= maxPending && !pending.has(digest)) return;
-      pending.set(digest, { digest, network, at });
+    record(digest, at, networkOfUse) {
+      const known = pending.get(digest);
+      if (known?.at.getTime() === at.getTime() || (!known && pending.size >= maxPending)) return;
+      pending.set(digest, { digest, at, network: networkOfUse() });
     },
     close() {
       poller.run().catch(() => {}); // `onError` has received it

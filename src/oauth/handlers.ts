@@ -14,7 +14,7 @@ import { authenticatesClient } from "./callers.ts";
 import type { Introspect, Introspected } from "./introspection.ts";
 import { type MetadataParts, resourceMetadata, serverMetadata } from "./metadata.ts";
 import type { RevokePresented } from "./revocation.ts";
-import type { TokenEndpoint } from "./token.ts";
+import type { EndpointTokens, TokenEndpoint } from "./token.ts";
 
 type ActiveToken = components["schemas"]["ActiveToken"];
 
@@ -68,22 +68,20 @@ export const issueOAuthTokens = ({
   authenticateClient,
   tokenEndpoint,
 }: TokenParts): GuardingHandler<"issueOAuthTokens"> => ({
-  async guardAndHandle({ body }, authorization) {
-    const client = await authenticateClient({ authorization, parameters: body });
-    const issued = await tokenEndpoint.issue(client, body);
-    const { refreshToken, idToken } = issued;
-    return {
-      status: 200,
-      body: {
-        access_token: issued.accessToken,
-        token_type: issued.isBound ? "DPoP" : "Bearer",
-        expires_in: issued.expiresInSeconds,
-        scope: issued.scopes.join(" "),
-        ...(refreshToken !== undefined && { refresh_token: refreshToken }),
-        ...(idToken !== undefined && { id_token: idToken }),
-      },
-    };
+  guardAndHandle({ body }, authorization) {
+    const authenticated = authenticateClient({ authorization, parameters: body });
+    const issued = follow(authenticated, (client) => tokenEndpoint.issue(client, body));
+    return follow(issued, (tokens) => ({ status: 200 as const, body: representTokens(tokens) }));
   },
+});
+
+const representTokens = (issued: EndpointTokens): components["schemas"]["OAuthTokens"] => ({
+  access_token: issued.accessToken,
+  token_type: issued.isBound ? "DPoP" : "Bearer",
+  expires_in: issued.expiresInSeconds,
+  scope: issued.scopes.join(" "),
+  ...(issued.refreshToken !== undefined && { refresh_token: issued.refreshToken }),
+  ...(issued.idToken !== undefined && { id_token: issued.idToken }),
 });
 
 type RevocationParts = { authenticateClient: AuthenticateClient; revokePresented: RevokePresented };

@@ -3,6 +3,7 @@ import type { Grants } from "../access/grants.ts";
 import { isOpenIdScope, isOwnScope, parseScope, unknownScope } from "../access/scopes.ts";
 import { canActForUsers } from "../clients/grantTypes.ts";
 import type { Client } from "../clients/storeTypes.ts";
+import { follow, gather } from "../lib/follow.ts";
 import { Problem } from "../problems/problems.ts";
 
 /** The parameters of an authorization, device or token request. */
@@ -30,17 +31,22 @@ type Parties = {
 };
 
 /** @throws {Problem} `invalid-scope`, `invalid-target`, `revocations-stale`, `database-unavailable` */
-export type FindRequestedAccess = (client: AskingClient, request: AccessRequest) => Promise<RequestedAccess>;
+export type FindRequestedAccess = (
+  client: AskingClient,
+  request: AccessRequest,
+) => RequestedAccess | Promise<RequestedAccess>;
 
 export const createRequestedAccess =
   ({ grants, issuer }: { grants: Pick<Grants, "findApi">; issuer: string }): FindRequestedAccess =>
-  async (client, request) => {
-    const apis = await Promise.all(
-      client.audiences.map(async (audience) => ({ audience, api: await grants.findApi(audience) })),
-    );
-    const apiScopes = new Map(apis.flatMap(({ audience, api }) => (api ? [[audience, api.scopes] as const] : [])));
-    return requestedAccess({ client, issuer, apiScopes }, request);
-  };
+  (client, request) =>
+    follow(gather(client.audiences.map((audience) => grants.findApi(audience))), (apis) => {
+      const apiScopes = new Map<string, ReadonlySet<string>>();
+      for (const [index, audience] of client.audiences.entries()) {
+        const api = apis[index];
+        if (api) apiScopes.set(audience, api.scopes);
+      }
+      return requestedAccess({ client, issuer, apiScopes }, request);
+    });
 
 /**
  * Without `resource`, the scopes decide about the audience. Without `scope`, the client asks for all of its scopes.

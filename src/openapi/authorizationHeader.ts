@@ -1,4 +1,5 @@
 /** Parses the Authorization header strictly. */
+import { isUtf8 } from "node:buffer";
 import { invalidRequest } from "../problems/problems.ts";
 
 export type Credentials = BasicCredentials | { scheme: "bearer" | "dpop"; token: string };
@@ -31,19 +32,12 @@ export function parseAuthorization(header: string | undefined): Credentials | un
 function parseBasic(value: string): { username: string; password: string } {
   const bytes = Buffer.from(value, "base64");
   if (value === "" || bytes.toString("base64") !== value) throw malformed("is not base64");
-  const text = decodeUtf8(bytes);
+  // Node would replace invalid UTF-8, so that two passwords would become one.
+  if (!isUtf8(bytes)) throw malformed("is not UTF-8");
+  const text = bytes.toString();
   const colon = text.indexOf(":");
   if (colon < 0) throw malformed("has no colon between username and password");
   return { username: text.slice(0, colon), password: text.slice(colon + 1) };
-}
-
-/** Rejects invalid UTF-8, which Node would replace, so that two passwords would become one. */
-function decodeUtf8(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw malformed("is not UTF-8");
-  }
 }
 
 const malformed = (what: string) => invalidRequest({ header: "Authorization", detail: `The Basic value ${what}.` });

@@ -214,7 +214,13 @@ test("uses are written in one statement, once a minute for each secret, and kept
   });
   const at = (minute: number) => new Date(Date.UTC(2026, 10, 23, 12, minute));
   const bytes = digests.map(({ digest }) => (digest as Buffer).toString("latin1"));
-  for (const digest of bytes) for (const minute of [1, 1, 2]) record(digest, networkOf("192.0.2.7"), at(minute));
+  let networks = 0;
+  const networkOfUse = () => {
+    networks += 1;
+    return networkOf("192.0.2.7");
+  };
+  for (const digest of bytes) for (const minute of [1, 1, 2]) record(digest, at(minute), networkOfUse);
+  expect(networks).toBe(4); // once a minute for each key
   isAway = false;
   statements = [];
   await close();

@@ -69,7 +69,7 @@ const newInstance = () =>
     }),
     verifyAssertion: createAssertions({ audiences: [issuer, `${issuer}/oauth/token`], keySets, usedProofs, clock }),
     throttle,
-    lastUses: { record: (digest, network, at) => void uses.push({ digest, network, at }) },
+    lastUses: { record: (digest, at, networkOfUse) => void uses.push({ digest, network: networkOfUse(), at }) },
     clock,
     audit: () => {},
   });
@@ -179,10 +179,13 @@ test.each<[string, () => Sent]>([
   expect(await send(sent())).toMatchObject({ problem: "invalid-request" });
 });
 
-test("a client in memory is authenticated without a query", async () => {
-  await send({ authorization: basicOf(machine.id, machine.secret) });
+test("a client in memory is authenticated without a query or a promise", async () => {
+  const authorization = basicOf(machine.id, machine.secret);
+  await send({ authorization });
   statements = [];
-  await send({ authorization: basicOf(machine.id, machine.secret) });
+  const context = createRequestContext("198.51.100.250", undefined);
+  const client = runInRequest(context, () => authenticateClient({ authorization, parameters: {} }));
+  expect(client).toMatchObject({ id: machine.id });
   expect(statements).toEqual([]);
 });
 

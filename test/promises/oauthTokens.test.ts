@@ -3,7 +3,7 @@ import { decodeJwt } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 import { registerClient, type TestClient } from "../support/oauthClients.ts";
 import { type CodeOptions, issueCode, ownAudience, redirectUri } from "../support/oauthCodes.ts";
-import { password, startTestService } from "../support/service.ts";
+import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const other = await startTestService({ REFRESH_GRACE_SECONDS: "0" }, service.databaseUrl);
@@ -97,6 +97,16 @@ describe("the token of a client itself", () => {
     expect(passed.status).toBe(204);
     expect(passed.header("latchkey-client-id")).toBe(client.client_id);
     expect(passed.header("latchkey-user-id")).toBe("");
+  });
+
+  test("takes no query once the client and its APIs are in memory", async () => {
+    const client = await newMachine();
+    await tokenOf(client);
+    // A query would wait for the lock until its deadline, and the response would be a 503.
+    const lock = await holdLocks(service, "LOCK TABLE clients, client_secrets, apis", []);
+    const tokens = [tokenOf(client), tokenOf(client, { resource: orders })];
+    const issued = await Promise.allSettled(tokens).finally(lock.commit);
+    expect(issued.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
   });
 
   test("is not for public clients", async () => {

@@ -1,4 +1,4 @@
-/** Clients that no administrator has registered are deleted if nobody uses them, and no others. */
+/** Unused clients are deleted if they registered themselves or were read from a document. Others are kept. */
 import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { afterEach, expect, test } from "vitest";
@@ -34,7 +34,7 @@ const redeem = async (id: string) => {
   return service.send("POST", "/oauth/token", { form: { ...form, client_id: id } });
 };
 
-test("a client that nobody has used for 30 days after its registration is deleted, everywhere, with an event", async () => {
+test("a client that was not used for 30 days after its registration is deleted everywhere, with an event", async () => {
   const id = await register();
   await wait(29);
   expect([await clean(), await isKept(id)]).toEqual([{}, true]);

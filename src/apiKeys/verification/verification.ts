@@ -95,7 +95,7 @@ export function createApiKeyVerification(parts: Parts): ApiKeyVerification {
     const minute = Math.floor(now.getTime() / minuteMs);
     if (minute !== key.recordedMinute) {
       key.recordedMinute = minute;
-      lastUses.record(digest, networkOfUse(), new Date(minute * minuteMs));
+      lastUses.record(digest, new Date(minute * minuteMs), networkOfUse);
     }
     return principal;
   }

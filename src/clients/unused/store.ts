@@ -1,5 +1,5 @@
 /**
- * Deletes clients that no administrator has registered, and that nobody uses: anybody can add such clients. A client that an
+ * Deletes unused clients that registered themselves, or were read from a document: anyone can add such clients. A client that an
  * administrator has registered or changed is never deleted.
  */
 import { auditContext } from "../../audit/auditRow.ts";
@@ -17,14 +17,14 @@ const maxNeverUsed = 10_000;
 
 const exists = (table: string): string => `EXISTS (SELECT FROM ${table} WHERE client_id = clients.id)`;
 
-/** Whether a user has allowed it something, or is being asked. Codes and ended sessions are kept for at least a day. */
+/** Whether a user has allowed the client something, or is being asked. */
 const isUsed = `(${["grants", "sessions", "authorization_codes", "authorizations"].map(exists).join(" OR ")})`;
 
-/** The document of a client changes it as well. Of such a client, an administrator decides whether it is first-party. */
+/** Fetching a document changes its client. An administrator can make that client first-party. */
 const isUnattended = `CASE registration WHEN 'dynamic' THEN updated_at = created_at
   WHEN 'metadata-document' THEN NOT is_first_party ELSE false END`;
 
-/** Twice a day, which is often enough, because the traces of a use last longer. */
+/** Twice a day is enough: codes and ended sessions are kept for longer. */
 const markUsed = statement({
   name: "mark-used-clients",
   sql: `UPDATE clients SET last_used_at = now() WHERE id = ANY(ARRAY(
@@ -34,7 +34,7 @@ const markUsed = statement({
       LIMIT ${cleanupBatchSize} FOR NO KEY UPDATE SKIP LOCKED))`,
 });
 
-/** Anybody can start the device flow of a public client. So a pending code keeps a client, but does not count as a use. */
+/** Anyone can start the device flow of a public client. So a pending code does not count as a use. */
 const lockUnused = statement({
   name: "lock-unused-clients",
   sql: `SELECT id FROM clients
@@ -47,7 +47,7 @@ const lockUnused = statement({
   columns: { id: clientId },
 });
 
-/** Sees what was committed until the locks were taken. Since then, nobody can use the clients. */
+/** Checks again, because a use may have been committed before the locks were taken. The locks prevent later uses. */
 const deleteUnused = statement({
   name: "delete-unused-clients",
   sql: `WITH deleted AS (DELETE FROM clients WHERE id = ANY(:ids) AND NOT ${isUsed} RETURNING id, version, scopes),

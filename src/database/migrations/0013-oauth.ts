@@ -31,7 +31,7 @@ export async function up(knex: Knex): Promise<void> {
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),
       updated_at timestamptz NOT NULL DEFAULT now(),
-      -- When the cleanup last found that users use a client that no administrator has registered. NULL: never.
+      -- When the cleanup last found that the client is in use. NULL: never, or registered by an administrator.
       last_used_at timestamptz
     );
     CREATE INDEX clients_unused_idx ON clients (coalesce(last_used_at, created_at)) WHERE registration <> 'administrator';
@@ -92,8 +92,8 @@ export async function up(knex: Knex): Promise<void> {
       audience text NOT NULL,
       scopes text[] NOT NULL,
       authenticated_at timestamptz NOT NULL,
-      -- The session of the browser.
-      browser_session_id uuid,
+      -- The session in which the user allowed it. NULL: with a password.
+      deciding_session_id uuid,
       -- RFC 9449, section 10
       dpop_jkt text,
       expires_at timestamptz NOT NULL,

@@ -190,7 +190,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
   async function allowUnseen(request: AuthorizationRequest, user: SignedInUser, question: Question): Promise<Redirect> {
     const reason = question.client.isFirstParty ? "first-party" : "granted-before";
     const unseen = { ...seenBy(request, user, question), reason } as const;
-    const access = await store.allowUnseen(unseen, user, grantId(uuidv7()), codeOf(request));
+    const access = await store.allowUnseen(unseen, user, codeOf(request));
     if (access) audit("authorization-allowed", { ...auditDetails(request, user, access), reason });
     else await requireRepeated(request, user, "allow");
     return redirect(request, { code: request.code });
@@ -200,10 +200,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const { id, code } = request;
     if (mustSignInAgain(request, user)) throw new Problem("login-required");
     if (decision === "allow" && user.limits) await requireWithin(user.limits, request, user);
-    const access =
-      decision === "allow"
-        ? await store.allow(id, user, grantId(uuidv7()), codeOf(request))
-        : await store.deny(id, user);
+    const access = decision === "allow" ? await store.allow(id, user, codeOf(request)) : await store.deny(id, user);
     if (access) audit(decisionEvents[decision], auditDetails(request, user, access));
     else await requireRepeated(request, user, decision);
     return decision === "allow" ? redirect(request, { code }).uri : redirectFault(request, accessDenied).uri;
@@ -227,7 +224,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
    * @throws {Problem} `invalid-request`
    */
   async function requireRepeated({ id, code }: AuthorizationRequest, { userId }: SignedInUser, decision: Decision) {
-    if (!(await store.hasDecided(id, userId, decision, digestOfCode(code)))) throw decided();
+    if (!(await store.hasDecided({ id, userId, decision, digest: digestOfCode(code) }))) throw decided();
   }
 
   return {
@@ -291,6 +288,7 @@ const seenBy = (request: AuthorizationRequest, { userId }: SignedInUser, { clien
   }) satisfies SeenAuthorization;
 
 const codeOf = ({ code, redirectUri, codeChallenge, nonce, dpopJkt }: AuthorizationRequest) => ({
+  grantId: grantId(uuidv7()),
   digest: digestOfCode(code),
   redirectUri,
   codeChallenge,

@@ -3,6 +3,7 @@
  * 3.1.2.1; RFC 7636; RFC 8707; RFC 9449, section 10).
  */
 
+import type { Clients } from "../../clients/clients.ts";
 import type { Client } from "../../clients/storeTypes.ts";
 import { type ClientId, clientId, type UserId } from "../../identifiers.ts";
 import type { IdTokenHint, ReadIdTokenHint } from "../idTokenHints.ts";
@@ -50,7 +51,7 @@ export type ReadRequest =
   | ({ kind: "fault"; client: Client; fault: RequestFault } & ReturnAddress)
   | { kind: "valid"; client: Client; request: Omit<AuthorizationRequest, "id" | "beganAtMs" | "code"> };
 
-type Sources = { findClient(id: string): Promise<Client | undefined>; readIdTokenHint: ReadIdTokenHint };
+type Sources = { findClient: Clients["find"]; readIdTokenHint: ReadIdTokenHint };
 
 /**
  * Reads and validates a request, except its scope and resource.

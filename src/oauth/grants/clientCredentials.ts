@@ -1,8 +1,9 @@
-/** A client gets a token for itself (RFC 6749, section 4.4). It takes no query. */
+/** A client gets a token for itself (RFC 6749, section 4.4). It takes no query, and no promise once everything is in memory. */
 import { apiSubject } from "../../access/apis.ts";
 import type { Grants } from "../../access/grants.ts";
 import { isOfEveryUser } from "../../access/rights.ts";
 import type { Audit } from "../../audit/audit.ts";
+import { follow } from "../../lib/follow.ts";
 import { Problem } from "../../problems/problems.ts";
 import type { Revocations } from "../../revocations/revocations.ts";
 import { tokenClientOf } from "../../sessions/clients/clientSessions.ts";
@@ -21,28 +22,30 @@ type Parts = {
 
 export const clientCredentials =
   ({ findRequestedAccess, grants, revocations, tokens, issuer, audit }: Parts): GrantHandler =>
-  async (client, request, proofKey) => {
+  (client, request, proofKey) => {
     // Anyone can claim to be a public client.
     if (client.authentication === "none") throw new Problem("unauthorized-client");
     const issue = tokens.prepareForClient(performance.now());
-    const { audience, scopes: requested } = await findRequestedAccess(client, request);
-    const api = audience === issuer ? undefined : await grants.findApi(audience);
-    if (audience !== issuer && !api) throw new Problem("invalid-target");
-    // A client has no account, and is no user of OpenID Connect.
-    const scopes = requested.filter((scope) => !isOfEveryUser(scope));
-    const { id, epochs } = tokenClientOf(client);
-    const seconds = api?.ttlSeconds ?? tokens.ttlSeconds;
-    const accessToken = issue(
-      {
-        id,
-        epoch: revocations.epochOfEverybody(),
-        epochs: api ? { ...epochs, [apiSubject(audience)]: api.version } : epochs,
-        audience,
-        scopes,
-        boundTo: proofKey,
-      },
-      seconds,
+    return follow(findRequestedAccess(client, request), ({ audience, scopes: requested }) =>
+      follow(audience === issuer ? undefined : grants.findApi(audience), (api) => {
+        if (audience !== issuer && !api) throw new Problem("invalid-target");
+        // A client has no account, and is no user of OpenID Connect.
+        const scopes = requested.filter((scope) => !isOfEveryUser(scope));
+        const { id, epochs } = tokenClientOf(client);
+        const seconds = api?.ttlSeconds ?? tokens.ttlSeconds;
+        const accessToken = issue(
+          {
+            id,
+            epoch: revocations.epochOfEverybody(),
+            epochs: api ? { ...epochs, [apiSubject(audience)]: api.version } : epochs,
+            audience,
+            scopes,
+            boundTo: proofKey,
+          },
+          seconds,
+        );
+        audit("client-token-issued", { clientId: id, audience, scope: scopes.join(" ") });
+        return { accessToken, expiresInSeconds: seconds, scopes };
+      }),
     );
-    audit("client-token-issued", { clientId: id, audience, scope: scopes.join(" ") });
-    return { accessToken, expiresInSeconds: seconds, scopes };
   };

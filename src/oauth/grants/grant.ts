@@ -25,7 +25,7 @@ export type GrantHandler = (
   client: Client,
   parameters: TokenParameters,
   proofKey: string | undefined,
-) => Promise<IssuedTokens>;
+) => IssuedTokens | Promise<IssuedTokens>;
 
 /** @throws {Problem} `invalid-request` if a parameter is absent */
 export function requireParameter(

@@ -25,6 +25,14 @@ export const clients: readonly Mutation[] = [
     only: "the secret of another client",
   },
   {
+    name: "each token of a client takes a query",
+    file: "src/clients/clients.ts",
+    find: "const client = clients.get(id);",
+    replace: "const client = store.find(clientId(id));",
+    test: "test/promises/oauthTokens.test.ts",
+    only: "takes no query",
+  },
+  {
     name: "an assertion works twice",
     file: "src/clients/assertions.ts",
     find: "return usedProofs.use({",
@@ -114,6 +122,14 @@ export const clients: readonly Mutation[] = [
     only: "the id of another document",
   },
   {
+    name: "users cannot decide any more once the document of a client was fetched again",
+    file: "src/clients/store.ts",
+    find: "UPDATE clients SET document_expires_at = :expiresAt\n",
+    replace: "UPDATE clients SET document_expires_at = :expiresAt, version = DEFAULT\n",
+    test: documents,
+    only: "has not changed leaves the version",
+  },
+  {
     name: "the document of a client has redirect URIs of other origins",
     file: "src/clients/documents.ts",
     find: "if (!isOwn(redirectUri, id))",
@@ -146,7 +162,7 @@ export const clients: readonly Mutation[] = [
     only: "fec0::1 is not public",
   },
   {
-    name: "strangers make the service flood a host",
+    name: "clients make the service flood a host",
     file: "src/http/fetchJson.ts",
     find: "      countRequest(address);\n",
     replace: "",
@@ -162,12 +178,12 @@ export const clients: readonly Mutation[] = [
     only: "sixteen requests",
   },
   {
-    name: "a client that nobody uses is kept",
+    name: "an unused client is kept",
     file: "src/clients/unused/store.ts",
     find: "coalesce(last_used_at, created_at) < now()",
     replace: "last_used_at < now()",
     test: unused,
-    only: "is deleted, everywhere",
+    only: "is deleted everywhere",
   },
   {
     name: "keys that could not be fetched are fetched for each assertion",
@@ -178,7 +194,7 @@ export const clients: readonly Mutation[] = [
     only: "fetched once",
   },
   {
-    name: "a client that an administrator has changed is deleted because nobody uses it",
+    name: "a client that an administrator has changed is deleted because it is unused",
     file: "src/clients/unused/store.ts",
     find: "THEN updated_at = created_at",
     replace: "THEN true",
@@ -202,7 +218,7 @@ export const clients: readonly Mutation[] = [
     only: "at this moment",
   },
   {
-    name: "anybody can fill the table of clients",
+    name: "anyone can fill the table of clients",
     file: "src/clients/unused/store.ts",
     find: "const maxNeverUsed = 10_000;",
     replace: "const maxNeverUsed = 10_000_000;",

@@ -149,8 +149,8 @@ export const contract: readonly Mutation[] = [
   {
     name: "invalid UTF-8 in credentials is replaced instead of rejected",
     file: "src/openapi/authorizationHeader.ts",
-    find: "fatal: true",
-    replace: "fatal: false",
+    find: "if (!isUtf8(bytes)) throw",
+    replace: "if (bytes.length < 0) throw",
     test: "test/promises/authorization.test.ts",
     only: "400 for Basic with bytes",
   },
