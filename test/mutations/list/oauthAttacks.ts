@@ -63,6 +63,14 @@ export const oauthAttacks: readonly Mutation[] = [
     only: "by (an unknown scope|prompt=none|a sign-out)",
   },
   {
+    name: "the page about an error of a client shows a text of the link",
+    file: "src/oauth/authorization/authorizations.ts",
+    find: "detail: `The error is",
+    replace: "detail: fault.description + `The error is",
+    test: selfRegistered,
+    only: "by an unknown scope",
+  },
+  {
     name: "a sign-out leads to the page of a client that registered itself",
     file: "src/pages/handlers.ts",
     find: "if (!session && client && returnTo !== undefined && isTrusted(client, returnTo)) return",
