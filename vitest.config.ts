@@ -9,7 +9,9 @@ const last = ["test/promises/everyAnswer.test.ts", "test/promises/everyStatement
  * Tests that read the time, but need not run alone. They mostly wait for programs that they start, and the times that they
  * allow are several times what those need.
  */
-const patient = ["commandLine", "keyRotation", "tls", "tracing"].map((name) => `test/promises/${name}.test.ts`);
+const patient = ["algorithmChange", "commandLine", "keyRotation", "shutdown", "tls", "tracing", "verifierKeySet"].map(
+  (name) => `test/promises/${name}.test.ts`,
+);
 
 /**
  * Tests that run alone, because others at the same time would change what they measure: those that read the time, memory or CPU
@@ -33,8 +35,9 @@ const alone = [
 ];
 
 /**
- * The tests of `npm test`, in groups one after the other. Tests that measure run one file at a time; the others keep two cores
- * busy. Most files share the modules that their worker has loaded: they have no state in common but that of their databases. The configurations of the slower kinds of tests are in their folders.
+ * The tests of `npm test` and `npm run test:project`, in groups one after the other. Tests that measure run one file at a time; the
+ * others keep two cores busy. Most files share the modules that their worker has loaded: they have no state in common but that of
+ * their databases. The configurations of the other kinds of tests are in their folders.
  */
 export default defineConfig({
   plugins: [progress()],

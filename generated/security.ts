@@ -75,6 +75,7 @@ export const security = {
   getDevicePage: [],
   decideDevice: [],
   getSignOutPage: [],
+  submitSignOutRequest: [],
   signOut: [],
   getLiveness: [],
   getReadiness: [],

@@ -105,6 +105,7 @@ export type ClientsRow = {
   version: number;
   created_at: Date;
   updated_at: Date;
+  last_used_at: Date | null;
 };
 
 export type DeviceCodesRow = {
@@ -255,7 +256,7 @@ declare module "knex/types/tables.js" {
     authorization_codes: Knex.CompositeTableType<AuthorizationCodesRow, Optional<AuthorizationCodesRow, "nonce" | "browser_session_id" | "dpop_jkt" | "redeemed_at" | "session_id">>;
     authorizations: Knex.CompositeTableType<AuthorizationsRow, Optional<AuthorizationsRow, "decision">>;
     client_secrets: Knex.CompositeTableType<ClientSecretsRow, Optional<ClientSecretsRow, "created_at" | "last_used_at" | "last_used_network">>;
-    clients: Knex.CompositeTableType<ClientsRow, Optional<ClientsRow, "registration" | "redirect_uris" | "post_logout_redirect_uris" | "scopes" | "audiences" | "is_first_party" | "jwks" | "jwks_uri" | "logo_uri" | "client_uri" | "policy_uri" | "tos_uri" | "document_expires_at" | "version" | "created_at" | "updated_at">>;
+    clients: Knex.CompositeTableType<ClientsRow, Optional<ClientsRow, "registration" | "redirect_uris" | "post_logout_redirect_uris" | "scopes" | "audiences" | "is_first_party" | "jwks" | "jwks_uri" | "logo_uri" | "client_uri" | "policy_uri" | "tos_uri" | "document_expires_at" | "version" | "created_at" | "updated_at" | "last_used_at">>;
     device_codes: Knex.CompositeTableType<DeviceCodesRow, Optional<DeviceCodesRow, "created_at" | "last_polled_at" | "user_id" | "user_epoch" | "grant_id" | "decision" | "authenticated_at" | "redeemed_at" | "session_id">>;
     epoch_floor: Knex.CompositeTableType<EpochFloorRow, Optional<EpochFloorRow, "only_row">>;
     familiar_networks: Knex.CompositeTableType<FamiliarNetworksRow, Optional<FamiliarNetworksRow, "last_seen_at" | "key" | "by_password">>;

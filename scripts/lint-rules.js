@@ -122,7 +122,7 @@ function schemasAreDescribed() {
 }
 
 /** Other sites send browsers to these operations with a form. They change nothing. */
-const isNavigation = ({ operationId }) => operationId === "submitAuthorizationRequest";
+const isNavigation = ({ operationId }) => ["submitAuthorizationRequest", "submitSignOutRequest"].includes(operationId);
 
 /** Every operation declares the responses that can be sent before its handler runs. */
 function answersAreDeclared() {

@@ -17,7 +17,7 @@ type Operation = {
   tags: string[];
   security: Record<string, string[]>[];
   parameters?: { name: string; in: string; required?: boolean; example?: unknown }[];
-  requestBody?: { content: Record<string, { schema: Schema }> };
+  requestBody?: { content: Record<string, { schema: Schema; examples?: Record<string, { value: object }> }> };
   responses: Record<string, Answer>;
 };
 type Answer = {
@@ -59,7 +59,7 @@ const initial: Record<string, string> = {
 
 const description = `Every operation once, except the pages for browsers and what belongs to them. Run it from top to bottom, as often as you like: it registers its own user, stores values of the responses in variables, and deletes at the end what it created.
 
-Some operations require scopes that only an administrator has. To send them, create an administrator on the command line, \`latchkey users create NAME --role administrator\`, and set the variables \`adminUsername\` and \`adminPassword\`. While \`adminUsername\` is empty, these requests are skipped.`;
+Some operations require scopes that only an administrator has. To send them, create an administrator on the command line, \`latchkey users create NAME --role administrator\`, and set the variables \`adminUsername\` and \`adminPassword\`. While \`adminUsername\` is empty, these requests are skipped. So is the registration of a program by itself if \`CLIENT_REGISTRATION\` is off.`;
 
 /** @param openapi the parsed contract @returns the collection as JSON */
 export async function postmanCollection(openapi: object): Promise<string> {
@@ -124,21 +124,35 @@ async function readSteps(contract: Contract): Promise<Step[]> {
   }));
 }
 
-/** They need what a user has decided on a page, or a client whose users decide on one. */
-const followsPage = new Set(["startDeviceAuthorization", "getAuthorization", "decideAuthorization", "deleteGrant"]);
+/** They need what a user has decided on a page, or a client that has sent the user there. */
+const followsPage = new Set(["getAuthorization", "decideAuthorization", "deleteGrant"]);
+
+/** A request of a browser that needs no page: its response leads to one. Its form has the parameters of the example. */
+const leadsToPage = "submitAuthorizationRequest";
 
 /** Whether an operation is for browsers: its errors are pages. */
-const isPage = ({ responses }: Operation) => "text/html" in (responses["400"]?.content ?? {});
+const isPage = ({ operationId, responses }: Operation) =>
+  "text/html" in (responses["400"]?.content ?? {}) && operationId !== leadsToPage;
+
+/** Skipped unless the settings of the service turn it on: the server metadata has this member then. */
+const optional: Record<string, string> = { registerClient: "registration_endpoint" };
+
+/** Members of a body that other requests need, in place of those of the example. */
+const needed: Record<string, Record<string, unknown>> = {
+  createClient: { grant_types: ["client_credentials", "urn:ietf:params:oauth:grant-type:device_code"] },
+};
 
 /** They authenticate the client that the collection registers. */
-const ofClients = new Set(["issueOAuthTokens"]);
+const ofClients = new Set(["issueOAuthTokens", "startDeviceAuthorization"]);
 const clientCredentials = ["client_id", "client_secret"];
 
 /** Only the required parameters of a form are sent, and the credentials of a client where they are needed. */
 function formParameter({ operation: { operationId, requestBody } }: Step, parameter: FormParameter): FormParameter {
   const { key } = parameter;
   if (ofClients.has(operationId) && clientCredentials.includes(key)) return { ...parameter, value: `{{${key}}}` };
-  const required = Object.values(requestBody?.content ?? {}).flatMap(({ schema }) => schema.required ?? []);
+  const required = Object.values(requestBody?.content ?? {}).flatMap(({ schema, examples = {} }) =>
+    operationId === leadsToPage ? Object.keys(Object.values(examples)[0]?.value ?? {}) : (schema.required ?? []),
+  );
   return required.includes(key) ? parameter : { ...parameter, disabled: true };
 }
 
@@ -244,7 +258,7 @@ function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
   const { name: _, body, ...request } = item.request;
   // What the collection creates has a new name in each run.
   const isNamed = (variable: string) => gives.includes(variable) && !known.has(variable);
-  const members = Object.entries(bodyOf(item)).map(([name, example]) => [
+  const members = Object.entries({ ...bodyOf(item), ...needed[operation.operationId] }).map(([name, example]) => [
     name,
     isNamed(givenVariable(path, name)) ? `${example}-{{$guid}}` : filled(name, bodyVariable(name), example),
   ]);
@@ -255,6 +269,7 @@ function itemOf(step: Step, known: Set<string>, created: Map<string, Created>) {
   return {
     id: operation.operationId,
     name: item.name,
+    ...(operation.operationId === leadsToPage && { protocolProfileBehavior: { followRedirects: false } }),
     event: [
       { listen: "test", script: { type: "text/javascript", exec: testsOf(step).split("\n") } },
       ...(before === ""
@@ -318,10 +333,20 @@ function scriptBefore(step: Step, created: Map<string, Created>): string {
   const target = created.get(deletedVariable(step) ?? "");
   const isNeeded = target && (target.isDeleted || target.step.gives.includes("username"));
   const creation = isNeeded ? sendAgain(deletedVariable(step) ?? "", target) : "";
+  const member = optional[step.operation.operationId];
+  if (member !== undefined) return skipUnlessOn(member);
   if (!isAdministrative(step) && !ofClients.has(step.operation.operationId)) return creation;
   const skip = 'if (!pm.variables.get("adminUsername")) pm.execution.skipRequest();';
   return creation === "" ? skip : `${skip}\nelse {\n${creation.replace(/^/gm, "  ")}\n}`;
 }
+
+/** Asks the service, because a setting decides. */
+const skipUnlessOn = (member: string): string =>
+  [
+    'pm.sendRequest(pm.variables.replaceIn("{{baseUrl}}/.well-known/oauth-authorization-server"), (error, response) => {',
+    `  if (!error && !response.json().${member}) pm.execution.skipRequest();`,
+    "});",
+  ].join("\n");
 
 /** Sends the request that creates a resource again, and stores the name of the new one. */
 function sendAgain(variable: string, { request, member }: Created): string {
@@ -442,7 +467,7 @@ const bodyOf = ({ request }: Item): Record<string, unknown> =>
   isObject(request.body?.raw ?? "") ? JSON.parse(request.body?.raw ?? "{}") : {};
 
 function success({ operationId, responses }: Operation): [string, Answer] {
-  const successes = Object.entries(responses).filter(([status]) => status.startsWith("2"));
+  const successes = Object.entries(responses).filter(([status]) => /^2|^303/.test(status));
   // A PUT answers 201 if it creates something, as in this collection.
   const found = successes.find(([status]) => status === "201") ?? successes[0];
   if (!found) throw new Error(`${operationId} declares no success.`);

@@ -86,6 +86,7 @@ import {
   signIn,
   signOut,
   signUp,
+  submitSignOutRequest,
 } from "./pages/handlers.ts";
 import type { AnyTokenPrincipal } from "./principal.ts";
 import { getResource } from "./resource/handlers.ts";
@@ -207,6 +208,7 @@ export const handlers = (dependencies: HandlerDependencies): Handlers => ({
   getConsentPage: getConsentPage(dependencies),
   decideConsent: decideConsent(dependencies),
   getSignOutPage: getSignOutPage(dependencies),
+  submitSignOutRequest: submitSignOutRequest(dependencies),
   signOut: signOut(dependencies),
 
   createSession: createSession(dependencies.sessions, dependencies.publicUrl),

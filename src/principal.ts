@@ -84,7 +84,7 @@ export type ClientPrincipal = Token & {
   epochs: TokenEpochs;
 };
 
-/** Whoever an access token is for. */
+/** The user or the client that an access token identifies. */
 export type AnyTokenPrincipal = TokenPrincipal | ApiTokenPrincipal | ClientPrincipal;
 
 export type ApiKeyPrincipal = Caller & {
@@ -94,6 +94,6 @@ export type ApiKeyPrincipal = Caller & {
   scopes: ReadonlySet<string>;
 };
 
-/** Whom an audit event is about. */
+/** The user or the client of a principal, for the details of an audit event. */
 export const identityOf = (principal: Principal | AnyTokenPrincipal): { userId: UserId } | { clientId: ClientId } =>
   principal.proof === "client-token" ? { clientId: principal.clientId } : { userId: principal.userId };

@@ -29,6 +29,14 @@ export type Schema = {
   anyOf?: Schema[];
 };
 
+/** The operations to which other sites send browsers. They ignore unknown parameters. The POSTs accept a form of any origin. */
+export const navigations: readonly string[] = [
+  "authorize",
+  "submitAuthorizationRequest",
+  "getSignOutPage",
+  "submitSignOutRequest",
+];
+
 type Examples = Record<string, { $ref?: string; value?: unknown }>;
 
 export type Parameter = {

@@ -1,5 +1,5 @@
 /** What HTTP and the contract promise for every operation. */
-import type { Api, Operation, Schema } from "../contract/operations.ts";
+import { type Api, navigations, type Operation, type Schema } from "../contract/operations.ts";
 import { basicHeader, type Probe, type Reply, type Sent, type TestUser } from "./probe.ts";
 
 const where = ({ method, path }: Operation) => `${method} ${path}`;
@@ -93,16 +93,16 @@ const longestTexts = (api: Api, schema: Schema): number[] =>
 export async function inputsAreValidated(probe: Probe): Promise<void> {
   const { call, assert, api } = probe;
   for await (const { operation, inputs } of succeedingRequests(probe)) {
-    // Pages of any origin may send it with any parameter (RFC 6749, section 3.1). Its redirect is what is validated.
-    if (operation.id === "submitAuthorizationRequest") continue;
     const refused = async (sent: Sent, status: number, how: string) => {
       if (!operation.statuses.includes(status)) return;
       const answer = await call(operation, { ...inputs, ...sent });
       assert(answer.status === status, `${where(operation)} ${how} is ${answer.status}, not ${status}`);
     };
-    await refused({ query: "surprise=1" }, 400, "with an undeclared parameter");
+    // Pages of any origin may send these with any parameter (RFC 6749, section 3.1).
+    const isNavigation = navigations.includes(operation.id);
+    if (!isNavigation) await refused({ query: "surprise=1" }, 400, "with an undeclared parameter");
     await refused({ headers: [["Accept", "image/png"]] }, 406, "that accepts another type");
-    if (operation.method !== "GET") {
+    if (operation.method !== "GET" && !isNavigation) {
       await refused({ headers: [["Sec-Fetch-Site", "cross-site"]] }, 403, "from a page of another site");
       await refused({ headers: [["Origin", "https://evil.example"]] }, 403, "from a page of another origin");
       await refused({ headers: [["Origin", "null"]] }, 403, "from a page without an origin");

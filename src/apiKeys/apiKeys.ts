@@ -10,7 +10,7 @@ import { retryOnConflict } from "../lib/retryOnConflict.ts";
 import type { PasswordPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
 import { maxEpoch, type Revocation } from "../revocations/revocations.ts";
-import { directClientId } from "../tokens/claims.ts";
+import { isDelegated } from "../tokens/claims.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
 import { newSecret, parseKey } from "./format.ts";
 import type { ApiKey, ApiKeyChange, ApiKeyStore, Owner } from "./storeTypes.ts";
@@ -175,8 +175,7 @@ export function createApiKeys({ store, access, enforce, clock, audit, keysPerUse
 
   async function requireScopes(manager: KeyManager, scopes: readonly string[]): Promise<void> {
     if (manager.proof === "operator") return;
-    if (manager.proof === "token" && manager.clientId !== directClientId)
-      throw new Problem("insufficient-scope", refusal);
+    if (isDelegated(manager)) throw new Problem("insufficient-scope", refusal);
     await access.requireScopes(manager, scopes);
   }
 

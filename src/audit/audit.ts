@@ -38,7 +38,8 @@ export const auditEvents = {
   "api-created": "An API was registered. `scope` contains its scopes.",
   "api-changed": "A registered API was changed. `scope` contains its scopes.",
   "api-deleted": "The registration of an API was deleted.",
-  "session-created": "A user signed in and started a session. `clientId`: the client that the user has allowed to.",
+  "session-created":
+    "A user signed in and started a session. `clientId`: the client for which the session was started, if any.",
   "client-token-issued": "A client got a token for itself.",
   "authorization-code-refused":
     "A client presented an authorization code that is not valid. `reason`: `invalid`, or `redeemed` if it was used before.",
@@ -70,10 +71,10 @@ export const auditEvents = {
     "A client of OAuth was registered. `scope` contains its scopes. `reason`: `dynamic` if it registered itself.",
   "client-document-read":
     "The document at the URL that is the id of a client was fetched. `scope` contains the scopes of the client.",
-  "client-document-refused":
-    "There is no client at a URL, because its document could not be fetched or is not valid. `reason` says why.",
+  "client-document-refused": "The document of a client could not be fetched or is not valid. `reason` says why.",
   "client-changed": "A client of OAuth was changed. `scope` contains its scopes.",
-  "client-deleted": "A client of OAuth was deleted. `reason`: `restored` if `latchkey restore` did it again.",
+  "client-deleted":
+    "A client of OAuth was deleted. `reason`: `unused` if the cleanup did it, `restored` if `latchkey restore` did it again.",
   "client-secret-created": "A client of OAuth got another secret, whose id is in `clientSecretId`.",
   "client-secret-deleted": "A secret of a client of OAuth was deleted, whose id is in `clientSecretId`.",
   "client-refused":
@@ -83,8 +84,8 @@ export const auditEvents = {
   "device-decided":
     "A user decided about the request of a device. `reason`: `allowed` or `denied`. `scope` contains what the device asked for.",
   "authorization-allowed":
-    "A user allowed a client to use `scope` of `audience`, or the service did without asking: because the client is first-party (`reason`: `first-party`), or the user had allowed it before (`granted-before`).",
-  "authorization-denied": "A user denied a client what it asked for.",
+    "A user allowed a client to use `scope` of `audience`, or the service did so without asking, because the client is first-party (`reason`: `first-party`) or the user had allowed it before (`granted-before`).",
+  "authorization-denied": "A user denied the request of a client.",
   "grant-deleted": "A user withdrew what a client was allowed. Its sessions, codes and tokens were revoked.",
   "signing-key-rotated": "Another key signs, immediately or after it has been published for long enough.",
   "signing-key-revoked": "A signing key was revoked, and all tokens that it signed.",

@@ -58,7 +58,7 @@ const texts = {
   postLogoutRedirectUri: "where a browser is sent after a sign-out; repeat it for each URI",
   scope: "a scope that it may ask for; repeat it for each scope",
   audience: "a registered API that it may get tokens for; repeat it for each API",
-  firstParty: "one of your own programs: users are not asked for their consent",
+  firstParty: "it is one of your own programs, and users are not asked for their consent",
   jwks: "a file with its public keys (a JWK Set), for private_key_jwt",
   jwksUri: "the URL of its public keys, for private_key_jwt",
 };
@@ -98,7 +98,7 @@ export const defineClients: Define = (clients, execute) => {
 
   clients
     .command("create")
-    .description("Register a client, and print its id and its secret. The secret is printed only now.")
+    .description("Register a client, and print its id and its secret. The secret cannot be printed again.")
     .argument("<name>", texts.name)
     .requiredOption("--grant <grant>", texts.grant, collectGrants)
     .option("--public", "it cannot keep a secret, such as an app on a phone")
@@ -217,7 +217,7 @@ export const defineClients: Define = (clients, execute) => {
 
   clients
     .command("delete")
-    .description("Delete a client. Its tokens and sessions are revoked, and what users have allowed it is forgotten.")
+    .description("Delete a client. Its tokens and sessions are revoked, and the grants of its users are deleted.")
     .argument("<id>", texts.id)
     .option("--yes", optionTexts.yes)
     .addHelpText("after", examples(`clients delete ${id}`))

@@ -7,8 +7,8 @@ import { counted, printLine } from "./output.ts";
 export type EndedForClients = { secrets: number; keySets: number; grants: number; deviceCodes: number };
 
 /**
- * Ends what may have been deleted, replaced or withdrawn since the backup. The clients stay, so that administrators need not remember
- * their redirect URIs and scopes.
+ * Ends what may have been deleted, replaced or withdrawn since the backup. The clients stay: administrators may not remember their
+ * redirect URIs and scopes.
  */
 export async function endForClients(transaction: Knex.Transaction): Promise<EndedForClients> {
   const ended = {
@@ -40,7 +40,7 @@ const endClientKeys = statement({
 
 const endGrants = statement({ name: "end-grants", sql: "DELETE FROM grants" });
 
-/** Nobody has decided about some of them, so that the epoch of no user ends them. */
+/** Codes that no user has decided about have no epoch that could end them. */
 const endDeviceCodes = statement({ name: "end-device-codes", sql: "DELETE FROM device_codes" });
 
 const readDocumentsAgain = statement({

@@ -1,7 +1,9 @@
-/** What a client may be registered as. */
+/** Validates the definition of a client. */
 import { createPublicKey } from "node:crypto";
 import { requireDisplayable } from "../access/displayText.ts";
+import { hasSecretPart } from "../lib/jwk.ts";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
+import { canActForUsers } from "./grantTypes.ts";
 import { linkFault, redirectUriFault } from "./redirectUris.ts";
 import type { ClientDefinition } from "./storeTypes.ts";
 
@@ -34,8 +36,7 @@ function requireGrants({ authentication, grantTypes, redirectUris }: ClientDefin
     throw invalid(pointer, "has client_credentials, which a public client cannot use");
   if (grantTypes.includes("authorization_code") && redirectUris.length === 0)
     throw invalid("#/redirect_uris", "is required for authorization_code");
-  const actsForUsers = grantTypes.some((grant) => grant === "authorization_code" || grant.endsWith(":device_code"));
-  if (grantTypes.includes("refresh_token") && !actsForUsers)
+  if (grantTypes.includes("refresh_token") && !canActForUsers(grantTypes))
     throw invalid(pointer, "has refresh_token without authorization_code or the device code");
 }
 
@@ -72,7 +73,7 @@ const keyAlgorithms: Record<string, readonly string[]> = {
 const minModulusBits = 2048;
 
 function requireKey(key: Record<string, unknown>, pointer: string): void {
-  if ("d" in key || "k" in key) throw invalid(pointer, "is not a public key");
+  if (hasSecretPart(key)) throw invalid(pointer, "is not a public key");
   const { type, curve, bits } = readKey(key) ?? {};
   const algorithms = keyAlgorithms[[type, curve].filter(Boolean).join(" ")];
   if (!algorithms) throw invalid(pointer, "is not a public key for ES256, Ed25519, RS256 or PS256");

@@ -1,8 +1,7 @@
 /**
- * Clients whose id is the URL of a document about them (draft-ietf-oauth-client-id-metadata-document). Nobody registers them: the
+ * Clients whose id is the URL of a document about them (draft-ietf-oauth-client-id-metadata-document). They are not registered: the
  * document is fetched when the client is used, and again when it has expired. If it cannot be fetched, there is no such client.
  */
-import pLimit from "p-limit";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
 import type { Audit } from "../audit/audit.ts";
@@ -37,7 +36,7 @@ type Parts = {
   store: DocumentStore;
   allowed: SelfRegistration;
   throttle: {
-    /** Counts a client that nobody has registered, in the networks of the request. @throws {Throttled} */
+    /** Counts a client that no administrator has registered, in the networks of the request. @throws {Throttled} */
     newClient(networks: Networks): Promise<void>;
   };
   /** Applies a revocation on this instance at once. */
@@ -48,28 +47,24 @@ type Parts = {
 };
 
 const fetchLimits = { maxBytes: 5_120, timeoutMs: 2_000 };
-/** How long a document is used, whatever its headers say. */
+/** Bounds of the time for which a document is used, and the default without `Cache-Control`. */
 const minAgeSeconds = 60;
 const defaultAgeSeconds = 3_600;
 const maxAgeSeconds = 86_400;
 /** A document that could not be used is not fetched again for this time. */
 const failureMs = 30_000;
 const maxFailures = 1_000;
-const maxConcurrent = 8;
-const maxWaiting = 32;
 const maxIdLength = 512;
 
 export function createClientDocuments(parts: Parts): ClientDocuments {
   const { fetchJson, store, allowed, throttle, enforce, clock, audit } = parts;
   const failures = new QuickLRU<string, true>({ maxSize: maxFailures, maxAge: failureMs });
   const fetching = new Map<string, Promise<Client | undefined>>();
-  const limit = pLimit(maxConcurrent);
 
   async function read(id: string): Promise<Client | undefined> {
     await throttle.newClient(clientNetworks());
-    if (limit.pendingCount >= maxWaiting) throw new Problem("overloaded");
     try {
-      const fetched = await limit(() => fetchJson(id, fetchLimits));
+      const fetched = await fetchJson(id, fetchLimits);
       const age = Math.min(maxAgeSeconds, Math.max(minAgeSeconds, fetched.maxAgeSeconds ?? defaultAgeSeconds));
       const expiresAt = new Date(clock().getTime() + age * 1000);
       const { client, changed } = await store.put(clientId(id), clientIn(fetched.body, id), expiresAt);

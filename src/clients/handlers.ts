@@ -1,8 +1,9 @@
 import type { components } from "../../generated/openapi.ts";
+import { secondsOf } from "../lib/seconds.ts";
 import type { Handler } from "../openapi/binding.ts";
 import { clientNetworks } from "../requestContext.ts";
 import type { RegisterClient } from "./registration.ts";
-import type { RegisteredClient } from "./storeTypes.ts";
+import type { ClientAuthenticationMethod, RegisteredClient } from "./storeTypes.ts";
 
 export const registerClient =
   (register: RegisterClient): Handler<"registerClient"> =>
@@ -12,7 +13,12 @@ export const registerClient =
     return { status: 201, body: { ...represent(client), ...secretMembers } };
   };
 
-const methods = { none: "none", client_secret: "client_secret_basic", private_key_jwt: "private_key_jwt" } as const;
+/** The names of the methods in RFC 7591, section 2. */
+export const methodNames = {
+  none: "none",
+  client_secret: "client_secret_basic",
+  private_key_jwt: "private_key_jwt",
+} as const satisfies Record<ClientAuthenticationMethod, string>;
 
 /** In the names of RFC 7591. What the client does not have is absent. */
 function represent(client: RegisteredClient): components["schemas"]["ClientRegistration"] {
@@ -26,13 +32,13 @@ function represent(client: RegisteredClient): components["schemas"]["ClientRegis
   };
   return {
     client_id: client.id,
-    client_id_issued_at: Math.floor(client.createdAt.getTime() / 1000),
+    client_id_issued_at: secondsOf(client.createdAt),
     client_name: client.name,
     redirect_uris: [...client.redirectUris],
     post_logout_redirect_uris: [...client.postLogoutRedirectUris],
     grant_types: [...client.grantTypes],
     response_types: client.grantTypes.includes("authorization_code") ? ["code"] : [],
-    token_endpoint_auth_method: methods[client.authentication],
+    token_endpoint_auth_method: methodNames[client.authentication],
     scope: client.scopes.join(" "),
     ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== null)),
   };

@@ -23,7 +23,7 @@ const defaultAgeSeconds = 300;
 const maxAgeSeconds = 3_600;
 const maxFetched = 1_000;
 
-/** Keys of other types are ignored, as RFC 7517 (section 5) asks. A key that is no public key verifies nothing. */
+/** Keys of other types are ignored, as RFC 7517 (section 5) asks. A private key fails the verification. */
 const jwks = z.object({ keys: z.array(z.record(z.string(), z.unknown())).max(20) });
 
 /** @param clock milliseconds of a clock that does not jump */

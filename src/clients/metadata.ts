@@ -1,19 +1,42 @@
 /**
- * What programs say about themselves, in the names of RFC 7591 (section 2): with dynamic registration, and in the document at the URL
- * of a client. Unknown members are ignored. So are scopes and grants that such clients cannot have: the registration says what is left.
+ * Client metadata (RFC 7591, section 2), from a dynamic registration or from the document at the URL of a client. Unknown members are
+ * ignored. So are scopes and grants that such clients cannot have: the response of the registration says what is left.
  */
 import { z } from "zod";
+import { hasSecretPart } from "../lib/jwk.ts";
 import { Problem } from "../problems/problems.ts";
 import { requireUsable } from "./definition.ts";
+import { deviceCodeGrant } from "./grantTypes.ts";
 import { redirectUriFault } from "./redirectUris.ts";
 import type { ClientAuthenticationMethod, ClientDefinition, GrantType } from "./storeTypes.ts";
 
-/** What clients may have that no administrator has registered. */
+/** The scopes and APIs that clients can have without an administrator. */
 export type SelfRegistration = { scopes: readonly string[]; audiences: readonly string[] };
 
 const uri = z.string().max(2048).optional();
 const uris = z.array(z.string().max(2048)).max(20).default([]);
 const token = z.string().max(128);
+/** @param characters of base64url, unless others are given */
+const part = (min: number, max: number, characters = "\\w-") =>
+  z.string().regex(new RegExp(`^[${characters}]{${min},${max}}$`));
+
+/** As the contract describes keys. Their other members are not stored, because nothing uses them, and the database has no NUL. */
+const publicKey = z
+  .record(z.string(), z.unknown())
+  .refine((key) => !hasSecretPart(key), "is not a public key")
+  .pipe(
+    z.object({
+      kty: z.enum(["EC", "OKP", "RSA"]),
+      alg: z.enum(["ES256", "Ed25519", "EdDSA", "RS256", "PS256"]).optional(),
+      use: z.literal("sig").optional(),
+      kid: part(1, 256, "!-~").optional(),
+      crv: z.enum(["P-256", "Ed25519"]).optional(),
+      x: part(43, 43).optional(),
+      y: part(43, 43).optional(),
+      n: part(342, 1_366).optional(),
+      e: part(1, 8).optional(),
+    }),
+  );
 
 const metadata = z.object({
   client_name: z.string().min(1).max(128).optional(),
@@ -23,7 +46,7 @@ const metadata = z.object({
   response_types: z.array(token).max(20).default(["code"]),
   token_endpoint_auth_method: token.optional(),
   scope: z.string().max(8192).optional(),
-  jwks: z.object({ keys: z.array(z.record(z.string(), z.unknown())).min(1).max(10) }).optional(),
+  jwks: z.object({ keys: z.array(publicKey).min(1).max(10) }).optional(),
   jwks_uri: uri,
   logo_uri: uri,
   client_uri: uri,
@@ -33,12 +56,8 @@ const metadata = z.object({
 
 export type ClientMetadata = z.infer<typeof metadata>;
 
-/** Never `client_credentials`: nobody decides about such a client, and it would act without a user. */
-const allowedGrants: readonly GrantType[] = [
-  "authorization_code",
-  "refresh_token",
-  "urn:ietf:params:oauth:grant-type:device_code",
-];
+/** Not `client_credentials`: such a client would act without the decision of a user or an administrator. */
+const allowedGrants: readonly GrantType[] = ["authorization_code", "refresh_token", deviceCodeGrant];
 
 /** @throws {Problem} `invalid-client-metadata` */
 export function readMetadata(body: unknown): ClientMetadata {

@@ -1,4 +1,4 @@
-/** Which URIs a client may register. */
+/** Validates the URIs that a client registers. */
 
 /** The hosts that stand for the user's own machine (RFC 8252, sections 7.3 and 8.3). */
 const loopbackHosts = new Set(["127.0.0.1", "[::1]", "localhost"]);
@@ -7,7 +7,7 @@ const loopbackHosts = new Set(["127.0.0.1", "[::1]", "localhost"]);
 const privateUseScheme = /^[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:$/;
 
 /**
- * Redirect URIs are compared as texts, so that each has to be written in the form in which browsers send it.
+ * Redirect URIs are compared as strings. Therefore each must be written in the form in which browsers send it.
  * @returns what is wrong with the URI, for the developer of the client; `undefined` if it can be registered
  */
 export function redirectUriFault(text: string): string | undefined {

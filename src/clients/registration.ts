@@ -15,7 +15,7 @@ type Parts = {
   /** `undefined` if programs cannot register themselves. */
   allowed: SelfRegistration | undefined;
   throttle: {
-    /** Counts a client that nobody has registered, in the networks of the request. @throws {Throttled} */
+    /** Counts a client that no administrator has registered, in the networks of the request. @throws {Throttled} */
     newClient(networks: Networks): Promise<void>;
   };
   audit: Audit;

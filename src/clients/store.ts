@@ -90,16 +90,20 @@ const recordUses = statement({
   parameters: { digests: arrayOf(bytea), times: arrayOf(timestamptz), networks: arrayOf(nullable(text)) },
 });
 
-/** An administrator decides whether the client is first-party. A client that loses rights loses its tokens. */
+/**
+ * An administrator decides whether the client is first-party. A client that loses rights loses its tokens. The row is locked before
+ * it is compared: another instance may read the document at the same time.
+ */
 const putDocument = statement({
   name: "put-client-document",
   sql: `WITH previous AS MATERIALIZED (
-      SELECT scopes, audiences, grant_types, authentication FROM clients WHERE id = :id
+      SELECT scopes, audiences, grant_types, authentication FROM clients WHERE id = :id FOR NO KEY UPDATE
     ), stored AS (
       INSERT INTO clients (id, registration, authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes,
         audiences, is_first_party, jwks, jwks_uri, logo_uri, client_uri, policy_uri, tos_uri, document_expires_at)
-      VALUES (:id, 'metadata-document', :authentication, :name, :grantTypes, :redirectUris, :postLogoutRedirectUris, :scopes,
-        :audiences, :isFirstParty, :jwks::jsonb, :jwksUri, :logoUri, :clientUri, :policyUri, :tosUri, :expiresAt)
+      SELECT :id, 'metadata-document', :authentication, :name, :grantTypes, :redirectUris, :postLogoutRedirectUris, :scopes,
+        :audiences, :isFirstParty, :jwks::jsonb, :jwksUri, :logoUri, :clientUri, :policyUri, :tosUri, :expiresAt
+      WHERE (SELECT count(*) FROM previous) >= 0
       ON CONFLICT (id) DO UPDATE
       SET authentication = excluded.authentication, name = excluded.name, grant_types = excluded.grant_types,
         redirect_uris = excluded.redirect_uris, post_logout_redirect_uris = excluded.post_logout_redirect_uris,
@@ -112,9 +116,9 @@ const putDocument = statement({
         from: "stored",
         subject: "'client:' || id",
         minimumEpoch: `CASE WHEN EXISTS (
-            SELECT FROM previous WHERE NOT (scopes <@ :scopes AND audiences <@ :audiences AND grant_types <@ :grantTypes
-              AND authentication = :authentication)
-          ) THEN version ELSE 0 END`,
+            SELECT FROM previous WHERE scopes <@ :scopes AND audiences <@ :audiences AND grant_types <@ :grantTypes
+              AND authentication = :authentication
+          ) THEN 0 ELSE version END`,
       })}
     )
     SELECT ${selectedClient}, revoked.* FROM stored, revoked`,

@@ -11,7 +11,7 @@ import { integer } from "./sqlTypes.ts";
 
 const intervalMs = 60_000;
 const retry = { firstMs: intervalMs, maxMs: 10 * intervalMs };
-const batchSize = 1_000;
+export const cleanupBatchSize = 1_000;
 /** Per condition and run. The next run deletes the rest. */
 const maxBatches = 100;
 
@@ -58,13 +58,18 @@ const expiredRows: readonly { table: string; condition: string }[] = [
   },
 ];
 
-type Cleanup = { table: string; deleteBatch(transaction: Knex.Transaction): Promise<number> };
+/** What a domain folder deletes by a rule of its own is a cleanup as well. */
+export type Cleanup = {
+  table: string;
+  /** Deletes up to `cleanupBatchSize` rows. @returns their number */
+  deleteBatch(transaction: Knex.Transaction): Promise<number>;
+};
 
 const cleanups = expiredRows.map(({ table, condition }, index): Cleanup => {
   const deleteExpired = statement({
     name: `clean-up-${table}-${index}`,
     sql: `DELETE FROM ${table} WHERE ctid = ANY(ARRAY(
-      SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED))`,
+      SELECT ctid FROM ${table} WHERE ${condition} LIMIT ${cleanupBatchSize} FOR UPDATE SKIP LOCKED))`,
   });
   return { table, deleteBatch: (transaction) => deleteExpired.count(transaction) };
 });
@@ -73,27 +78,36 @@ const cleanups = expiredRows.map(({ table, condition }, index): Cleanup => {
 const deleteOldEvents = statement({
   name: "clean-up-audit-events",
   sql: `WITH oldest AS MATERIALIZED (
-      SELECT ctid AS place, occurred_at FROM audit_events ORDER BY id LIMIT ${batchSize} FOR UPDATE SKIP LOCKED
+      SELECT ctid AS place, occurred_at FROM audit_events ORDER BY id LIMIT ${cleanupBatchSize} FOR UPDATE SKIP LOCKED
     )
     DELETE FROM audit_events WHERE ctid = ANY(ARRAY(
       SELECT place FROM oldest WHERE occurred_at < now() - make_interval(days => :days)))`,
   parameters: { days: integer },
 });
 
+type CleanupOptions = {
+  /** Days for which audit events are kept. */
+  auditRetentionDays?: number;
+  /** Cleanups besides those of this file. */
+  others?: readonly Cleanup[];
+};
+
 /**
  * Runs one cleanup.
- * @param auditRetentionDays days for which audit events are kept
  * @returns the number of deleted rows by table; none for a table that another instance is cleaning up
  * @throws the first error, after the other tables were cleaned up
  */
-export async function cleanUp(database: Database, auditRetentionDays = 365): Promise<Record<string, number>> {
+export async function cleanUp(
+  database: Database,
+  { auditRetentionDays = 365, others = [] }: CleanupOptions = {},
+): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {};
   const errors: unknown[] = [];
   const ofEvents: Cleanup = {
     table: "audit_events",
     deleteBatch: (transaction) => deleteOldEvents.count(transaction, { days: auditRetentionDays }),
   };
-  for (const cleanup of [...cleanups, ofEvents]) {
+  for (const cleanup of [...cleanups, ...others, ofEvents]) {
     const { table } = cleanup;
     try {
       const count = await deleteRows(database, cleanup);
@@ -116,24 +130,25 @@ async function deleteRows(database: Database, { table, deleteBatch }: Cleanup): 
       }),
     );
     total += deleted;
-    if (deleted < batchSize) break;
+    if (deleted < cleanupBatchSize) break;
   }
   return total;
 }
 
-/**
- * Cleans up every minute until `close`.
- * @param onDeleted receives the number of deleted rows by table, if there are any
- */
+type StartOptions = Required<CleanupOptions> & {
+  /** Receives the number of deleted rows by table, if there are any. */
+  onDeleted: (deleted: Record<string, number>) => void;
+  onError: (error: unknown) => void;
+};
+
+/** Cleans up every minute until `close`. */
 export function startCleanup(
   database: Database,
-  auditRetentionDays: number,
-  onDeleted: (deleted: Record<string, number>) => void,
-  onError: (error: unknown) => void,
+  { onDeleted, onError, ...options }: StartOptions,
 ): { close(): Promise<void> } {
   return startPoller({
     async task() {
-      const deleted = await cleanUp(database, auditRetentionDays);
+      const deleted = await cleanUp(database, options);
       if (Object.keys(deleted).length > 0) onDeleted(deleted);
     },
     intervalMs,

@@ -136,8 +136,10 @@ CREATE TABLE clients (
   version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
+  last_used_at timestamp with time zone,
   CONSTRAINT clients_pkey PRIMARY KEY (id)
 );
+CREATE INDEX clients_unused_idx ON clients USING btree (COALESCE(last_used_at, created_at)) WHERE (registration <> 'administrator'::text);
 
 CREATE TABLE device_codes (
   digest bytea NOT NULL,
@@ -294,7 +296,7 @@ CREATE TABLE token_lifetimes (
   CONSTRAINT token_lifetimes_pkey PRIMARY KEY (seconds)
 );
 
-CREATE UNLOGGED TABLE used_proofs (
+CREATE TABLE used_proofs (
   digest bytea NOT NULL,
   expires_at timestamp with time zone NOT NULL,
   CONSTRAINT used_proofs_pkey PRIMARY KEY (digest)

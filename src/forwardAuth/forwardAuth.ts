@@ -28,6 +28,7 @@ import { requestContext } from "../requestContext.ts";
 import type { RevocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
 import type { TokenForApi } from "../tokens/accessTokens.ts";
+import { isDelegated } from "../tokens/claims.ts";
 import { type ForwardedHeaders, forwardedRequest } from "./forwardedRequest.ts";
 import type { ProtectedApi } from "./protectedApis.ts";
 
@@ -89,7 +90,7 @@ type Rule = {
 
 const anyCredential: Rule = { isOpen: false, password: [[]], bearer: [[]], isOptional: false };
 
-/** @param isForApi whether clients that act for themselves may pass. Without an API, whoever may pass is a user */
+/** @param isForApi whether clients that act for themselves may pass. Without an API, only users may pass */
 const schemesOf = ({ password, bearer }: Rule, isForApi: boolean): Scheme[] => [
   ...(password.length > 0 ? (["basicAuth"] as const) : []),
   ...(bearer.length > 0 ? (["bearerAuth", "apiKeyAuth"] as const) : []),
@@ -112,6 +113,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
       return undefined;
     });
     if (!principal) return undefined;
+    if (rule === anyCredential) requireNotDelegated(principal);
     const missing = await missingOf(principal, rule);
     if (missing.length > 0) {
       if (!rule.isOptional) return access.refuse(principal, missing);
@@ -219,6 +221,15 @@ function requireKeyFor({ scopes }: ProtectedApi, principal: ApiKeyPrincipal): Ap
     throw new Problem("invalid-token", { detail: "The API key has no scope of this API." });
   }
   return principal;
+}
+
+/**
+ * What a user has allowed a client at this service says nothing about an application that has neither an audience nor a scope.
+ * @throws {Problem} `invalid-token`
+ */
+function requireNotDelegated(principal: AnyPrincipal): void {
+  if (principal.proof !== "token" || !isDelegated(principal)) return;
+  throw new Problem("invalid-token", { detail: "The token of a client needs an audience or a scope here." });
 }
 
 const ruleOf = (operation: ContractOperation): Rule => ({

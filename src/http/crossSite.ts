@@ -6,7 +6,7 @@ import type { Request } from "express";
 import { Problem } from "../problems/problems.ts";
 
 /**
- * @param proof what proves who sends the request; `undefined` if credentials do not matter
+ * @param proof what authenticates the request; `undefined` if credentials do not matter
  * @throws {Problem} `cross-site-request`
  */
 export type CrossSiteCheck = (request: Request, proof: "authorization" | "cookie" | undefined) => void;

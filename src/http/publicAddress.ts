@@ -1,9 +1,8 @@
 import ipaddr from "ipaddr.js";
 
 /**
- * Whether an address is one of a host on the Internet. It is not for addresses of this machine, of private and local networks, of
- * cloud metadata services (169.254.169.254, fd00:ec2::254), and for all IPv6 addresses that stand for IPv4 addresses (IPv4-mapped,
- * NAT64, 6to4, Teredo).
+ * Whether an address is public. Not public are the addresses of this machine, of private and local networks and of cloud metadata
+ * services (169.254.169.254, fd00:ec2::254), and all IPv6 addresses that represent IPv4 addresses (IPv4-mapped, NAT64, 6to4, Teredo).
  */
 export function isPublicAddress(address: string): boolean {
   if (ipaddr.IPv4.isValidFourPartDecimal(address)) {
@@ -18,5 +17,5 @@ export function isPublicAddress(address: string): boolean {
 /** Special networks that ipaddr.js regards as public (RFC 2544, RFC 6890). */
 const benchmarks = ipaddr.IPv4.parseCIDR("198.18.0.0/15");
 const protocols = ipaddr.IPv6.parseCIDR("2001::/23");
-/** The addresses that are assigned so far (RFC 4291, section 2.4). Others may stand for IPv4 addresses. */
+/** The addresses that are assigned so far (RFC 4291, section 2.4). Others may represent IPv4 addresses. */
 const assigned = ipaddr.IPv6.parseCIDR("2000::/3");

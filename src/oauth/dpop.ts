@@ -1,8 +1,9 @@
-/** Verifies DPoP proofs: that whoever sends a request has the private key to which a token is bound (RFC 9449, section 4). */
+/** Verifies DPoP proofs: the sender of a request has the private key to which a token is bound (RFC 9449, section 4). */
 import { createHash } from "node:crypto";
 import { calculateJwkThumbprint, EmbeddedJWK, type JWTVerifyResult, jwtVerify } from "jose";
 import { z } from "zod";
 import { isCanonicalJws } from "../lib/compactJws.ts";
+import { hasSecretPart } from "../lib/jwk.ts";
 import { dpopAlgorithms } from "../openapi/guard.ts";
 import type { PresentedProof } from "../requestContext.ts";
 import type { UsedProofs } from "./usedProofs.ts";
@@ -24,8 +25,6 @@ const maxAgeSeconds = 60;
 const instancesSeconds = 60;
 /** A proof with an RSA key of 4096 bits is half as long. */
 const maxProofLength = 4096;
-/** Members of private and symmetric keys (RFC 7518, section 6). */
-const secretMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 const claimsOfProof = z.object({
   jti: z.string().min(1).max(256),
@@ -48,7 +47,7 @@ export function createDpop({ issuer, usedProofs, clock }: Parts): VerifyDpopProo
     const verified = await verifySignature(text, clock());
     const { jwk } = verified?.protectedHeader ?? {};
     const { data: claims } = claimsOfProof.safeParse(verified?.payload);
-    if (!jwk || !claims || secretMembers.some((name) => name in jwk)) return undefined;
+    if (!jwk || !claims || hasSecretPart(jwk)) return undefined;
     if (claims.htm !== method || !isSameUrl(claims.htu, issuer + path)) return undefined;
     if (Math.abs(clock().getTime() / 1000 - claims.iat) > maxAgeSeconds) return undefined;
     const thumbprint = await calculateJwkThumbprint(jwk);

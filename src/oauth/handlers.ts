@@ -4,6 +4,7 @@ import { allOwnScopes, insufficientScope, openIdScopes } from "../access/scopes.
 import type { Audit } from "../audit/audit.ts";
 import type { AuthenticateClient, ClientParameters } from "../clients/authentication.ts";
 import { follow } from "../lib/follow.ts";
+import { secondsOf } from "../lib/seconds.ts";
 import type { GuardingHandler, Handler } from "../openapi/binding.ts";
 import type { TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
@@ -34,7 +35,8 @@ export function introspectToken(parts: IntrospectionParts): GuardingHandler<"int
     const client = await authenticateClient({ authorization, parameters });
     // Anyone can claim to be a public client.
     if (client.authentication === "none") throw new Problem("invalid-client");
-    if (client.scopes.includes(introspectionScope)) return;
+    // What users may allow a client that registered itself is nothing that the client may do by itself.
+    if (client.registration === "administrator" && client.scopes.includes(introspectionScope)) return;
     audit("scope-refused", { clientId: client.id, scope: introspectionScope });
     throw insufficientScope([introspectionScope]);
   }
@@ -193,5 +195,3 @@ const common = (kind: ActiveToken["token_type"], { userId, username, clientId }:
   sub: userId,
   iss: issuer,
 });
-
-const secondsOf = (time: Date): number => Math.floor(time.getTime() / 1000);

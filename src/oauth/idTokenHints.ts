@@ -5,10 +5,16 @@ import { type ClientId, clientId, type SessionId, sessionId, type UserId, userId
 import { isCanonicalJws } from "../lib/compactJws.ts";
 import type { SigningKeys } from "../tokens/signingKeys.ts";
 
-export type IdTokenHint = { clientId: ClientId; userId: UserId; sessionId: SessionId };
+export type IdTokenHint = {
+  clientId: ClientId;
+  userId: UserId;
+  sessionId: SessionId;
+  /** If the scope `profile` was granted. */
+  username: string | undefined;
+};
 
 /**
- * Verifies a hint. It may have expired: it says who the user was, and proves nothing about now.
+ * Verifies a hint. It may have expired: it identifies the user of an earlier sign-in, and does not authenticate.
  * @returns `undefined` if it is no ID token of this service, or its key is revoked or no longer published
  * @throws {Problem} `database-unavailable`
  */
@@ -22,6 +28,7 @@ export function createIdTokenHints({ keys, issuer }: { keys: Pick<SigningKeys, "
     aud: z.string().transform(clientId),
     sub: z.uuid().transform(userId),
     sid: z.uuid().transform(sessionId),
+    preferred_username: z.string().optional(),
   });
 
   const readIdTokenHint: ReadIdTokenHint = async (text) => {
@@ -31,7 +38,9 @@ export function createIdTokenHints({ keys, issuer }: { keys: Pick<SigningKeys, "
     if (!key || key.isRevoked) return undefined;
     const verified = await compactVerify(text, key.key, { algorithms: [key.algorithm] }).catch(() => undefined);
     const payload = verified && claims.safeParse(parsed(verified.payload)).data;
-    return payload && { clientId: payload.aud, userId: payload.sub, sessionId: payload.sid };
+    if (!payload) return undefined;
+    const { aud, sub, sid, preferred_username: username } = payload;
+    return { clientId: aud, userId: sub, sessionId: sid, username };
   };
   return readIdTokenHint;
 }

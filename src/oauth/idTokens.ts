@@ -1,6 +1,7 @@
 /** ID tokens: who the user is, signed for a client (OpenID Connect Core, section 2). */
 import { createHash } from "node:crypto";
 import type { CanonicalUsername, ClientId, SessionId, UserId } from "../identifiers.ts";
+import { secondsOf } from "../lib/seconds.ts";
 import type { SigningAlgorithm } from "../tokens/algorithms.ts";
 import type { SigningKeys } from "../tokens/signingKeys.ts";
 import { signToken } from "../tokens/signToken.ts";
@@ -76,5 +77,3 @@ export function accessTokenHash(accessToken: string, algorithm: SigningAlgorithm
     .digest();
   return hash.subarray(0, hash.length / 2).toString("base64url");
 }
-
-const secondsOf = (time: Date): number => Math.floor(time.getTime() / 1000);

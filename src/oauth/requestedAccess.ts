@@ -1,7 +1,8 @@
 /** Which audience and scopes the request of a client asks for (RFC 6749, section 3.3; RFC 8707, section 2). */
 import type { Grants } from "../access/grants.ts";
 import { isOpenIdScope, isOwnScope, parseScope, unknownScope } from "../access/scopes.ts";
-import type { Client, GrantType } from "../clients/storeTypes.ts";
+import { canActForUsers } from "../clients/grantTypes.ts";
+import type { Client } from "../clients/storeTypes.ts";
 import { follow, gather } from "../lib/follow.ts";
 import { Problem } from "../problems/problems.ts";
 
@@ -65,7 +66,7 @@ export function requestedAccess(parties: Parties, { scope, resource }: AccessReq
 }
 
 /**
- * What a refresh asks for, which is at most what was granted (RFC 6749, section 6; RFC 8707, section 2.2).
+ * What a token request asks for, which is at most what was granted (RFC 6749, section 6; RFC 8707, section 2.2).
  * @throws {Problem} `invalid-scope`, `invalid-target`
  */
 export function narrowedAccess(granted: RequestedAccess, { scope, resource }: AccessRequest): RequestedAccess {
@@ -104,12 +105,7 @@ const absentClaims: ReadonlySet<string> = new Set(["email", "address", "phone"])
 
 /** Every client that acts for users may use OpenID Connect. */
 const isAllowed = ({ scopes, grantTypes }: AskingClient, scope: string): boolean =>
-  scopes.includes(scope) || (isOpenIdScope(scope) && grantTypes.some((type) => grantsForUsers.has(type)));
-
-const grantsForUsers: ReadonlySet<GrantType> = new Set([
-  "authorization_code",
-  "urn:ietf:params:oauth:grant-type:device_code",
-]);
+  scopes.includes(scope) || (isOpenIdScope(scope) && canActForUsers(grantTypes));
 
 const isScopeOf = ({ issuer, apiScopes }: Parties, audience: string, scope: string): boolean =>
   audience === issuer ? isOwnScope(scope) : (apiScopes.get(audience)?.has(scope) ?? false);

@@ -2,23 +2,34 @@
 import type { Clients } from "../clients/clients.ts";
 import type { Client } from "../clients/storeTypes.ts";
 import { invalidRequest } from "../problems/problems.ts";
+import { parseParameters } from "./authorization/parameters.ts";
 import { addToQuery } from "./authorization/redirectUri.ts";
 import type { ReadIdTokenHint } from "./idTokenHints.ts";
 
+const names = ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"] as const;
+
 /** The parameters, as the contract names them. */
-export type SignOutParameters = {
-  id_token_hint?: string | undefined;
-  client_id?: string | undefined;
-  post_logout_redirect_uri?: string | undefined;
-  state?: string | undefined;
-};
+export type SignOutParameters = { [Name in (typeof names)[number]]?: string | undefined };
 
 export type SignOutRequest = {
-  /** `undefined` if the user came by themselves. */
   client: Client | undefined;
-  /** Where the user returns to, with the client's `state`. */
+  /** Where the user returns to, with the client's `state`. `undefined` if the user stays. */
   returnTo: string | undefined;
+  /** The parameters that ask for the same without the ID token, which would be left in the history of the browser. */
+  withoutHint: SignOutParameters;
 };
+
+/**
+ * Reads the parameters of a query or of a form. Others are ignored: some libraries add their own.
+ * @throws {Problem} `invalid-request`
+ */
+export function readSignOutParameters(text: string): SignOutParameters {
+  const parameters = parseParameters(text);
+  if (!parameters) throw wrong("query", "is not percent-encoded UTF-8");
+  const repeated = names.find((name) => parameters.repeated.has(name));
+  if (repeated !== undefined) throw wrong(repeated, "is sent more than once");
+  return Object.fromEntries(names.map((name) => [name, parameters.get(name)]));
+}
 
 /**
  * @throws {Problem} `invalid-request` if one of the parameters is wrong. Then the user must not be redirected (sections 2 and 3);
@@ -38,10 +49,18 @@ export const createSignOutRequests =
     const known = hint?.clientId ?? id;
     const client = known === undefined ? undefined : await clients.find(known);
     if (known !== undefined && !client) throw wrong(hint ? "id_token_hint" : "client_id", "is of no registered client");
-    if (uri === undefined) return { client, returnTo: undefined };
+    if (uri === undefined) return { client, returnTo: undefined, withoutHint: {} };
     if (!client) throw wrong("post_logout_redirect_uri", "requires id_token_hint or client_id");
     if (!client.postLogoutRedirectUris.includes(uri)) throw wrong("post_logout_redirect_uri", "is not registered");
-    return { client, returnTo: state === undefined ? uri : addToQuery(uri, { state }) };
+    if (!isReturnable(state)) throw wrong("state", "is too long, or has a control character");
+    return {
+      client,
+      returnTo: state === undefined ? uri : addToQuery(uri, { state }),
+      withoutHint: { client_id: client.id, post_logout_redirect_uri: uri, state },
+    };
   };
+
+/** As the contract bounds it. A browser changes line breaks in a form. */
+const isReturnable = (state = ""): boolean => state.length <= 2_048 && !/\p{Cc}/u.test(state);
 
 const wrong = (parameter: string, detail: string) => invalidRequest({ parameter, detail });

@@ -21,11 +21,16 @@ export type UsedProofs = {
 };
 
 export type UsedProofStore = {
-  /** @returns whether the digest was not stored before */
-  insert(digest: Buffer, expiresAt: Date): Promise<boolean>;
+  /**
+   * @param proof `isDurable`: it stays stored if the database crashes as soon as this is resolved
+   * @returns whether the digest was not stored before
+   */
+  insert(proof: { digest: Buffer; expiresAt: Date; isDurable: boolean }): Promise<boolean>;
 };
 
 export const createUsedProofs = (store: UsedProofStore): UsedProofs => ({
-  use: ({ kind, owner, id, expiresAt }) =>
-    store.insert(hash("sha256", JSON.stringify([kind, owner, id]), "buffer"), expiresAt),
+  use({ kind, owner, id, expiresAt }) {
+    const digest = hash("sha256", JSON.stringify([kind, owner, id]), "buffer");
+    return store.insert({ digest, expiresAt, isDurable: kind === "client-assertion" });
+  },
 });

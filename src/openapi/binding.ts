@@ -26,7 +26,8 @@ export type Call<Id extends OperationId> = Input<Id> & { principal: PrincipalOf<
 
 /**
  * The result of a handler: a declared success with its headers and its body. Failures are thrown as problems, except that a handler
- * may return a form again, with a 400. If the operation declares a 304, the body is an `EncodedBody`, and negotiation decides between 200 and 304.
+ * may return a form again, with a 400. If the operation declares a 304, the body is an `EncodedBody`, and negotiation decides between
+ * 200 and 304.
  */
 export type Reply<Id extends OperationId> = {
   [Status in SuccessStatus<Id>]: { status: Status } & (304 extends keyof operations[Id]["responses"]
@@ -44,7 +45,7 @@ export type GuardingHandler<Id extends OperationId> = {
   /** @param authorization the header of the request, which is not validated */
   guardAndHandle(input: Input<Id>, authorization: string | undefined): Reply<Id> | Promise<Reply<Id>>;
   /**
-   * Called if the request is not valid. It throws the problem of a caller who may not learn what is wrong.
+   * Called if the request is not valid. It throws a problem for an unauthorized caller, who must not learn what is wrong.
    * @param body what was read of it, which is not validated
    */
   guardInvalid?(authorization: string | undefined, body: unknown): unknown;

@@ -2,8 +2,8 @@
 import type { CookieParameter } from "./contract.ts";
 
 /**
- * The declared cookies of a request. All programs on a host share its cookies, so that a value that does not match its pattern is no
- * error: it is treated as absent. So is a cookie that was sent twice, because nothing tells which value is the right one.
+ * The declared cookies of a request. All programs on a host share its cookies. Therefore a value that does not match its pattern is
+ * no error, and is treated as absent. So is a cookie that was sent twice: it is unknown which value is the right one.
  */
 export function readCookies(declared: readonly CookieParameter[], header = ""): Record<string, string> {
   const values = new Map<string, string[]>();

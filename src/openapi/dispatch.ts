@@ -84,6 +84,7 @@ function operationServer(parts: DispatchParts): Serve {
       });
     };
     const navigate = async (handler: AnyNavigationHandler) => {
+      requireAcceptable(operation, request);
       const text = operation.form ? await readFormText(request, response) : queryOf(request.url);
       return selectRepresentation(await handler.navigate(text, cookiesOf(operation, request)));
     };
@@ -127,7 +128,7 @@ function operationServer(parts: DispatchParts): Serve {
   };
 }
 
-/** What of a request may prove who sends it. */
+/** The part of a request that can authenticate it. */
 const proofOf = ({ cookies, schemes }: Operation): "cookie" | "authorization" | undefined =>
   cookies.length > 0 ? "cookie" : schemes.length > 0 ? "authorization" : undefined;
 

@@ -11,6 +11,7 @@ import { isDateTime } from "../lib/dateTime.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
+import { resolve } from "./document.ts";
 import { formReaders } from "./formBody.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
 import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
@@ -97,8 +98,9 @@ export function requestValidator(
 }
 
 /**
- * The contract without responses, which the validator would compile, and with the paths that have input only, because the validator
- * tries them one after the other. It is a copy, because the validator changes it.
+ * The contract with the paths that have input only, because the validator tries them one after the other. Without responses and
+ * references, because the validator would compile each schema to which something refers at startup. It is a copy, because the
+ * validator changes it.
  */
 function inputOnly({ document, operations }: Contract) {
   const withInput = new Set(
@@ -111,8 +113,10 @@ function inputOnly({ document, operations }: Contract) {
   const paths = Object.entries(document.paths).flatMap(([path, item]) =>
     withInput.has(path) ? [[path, withoutResponses(item)]] : [],
   );
-  const components = { ...document.components, responses: {} };
-  return JSON.parse(JSON.stringify({ ...document, components, paths: Object.fromEntries(paths) }));
+  const input = { ...document, components: {}, paths: Object.fromEntries(paths) };
+  const inline = (_name: string, value: unknown): unknown =>
+    typeof value === "object" && value !== null ? resolve(document, value) : value;
+  return JSON.parse(JSON.stringify(input, inline));
 }
 
 /** The validator ignores some names with brackets, such as `?[x]=1`. */

@@ -1,4 +1,4 @@
-/** The forms for sign-in and registration: what they continue with, and the session that they begin. */
+/** The forms for sign-in and registration. */
 import type { Clients } from "../clients/clients.ts";
 import type { Authorizations } from "../oauth/authorization/authorizations.ts";
 import { formTarget } from "../oauth/authorization/redirectUri.ts";
@@ -43,10 +43,12 @@ export async function openForm(
   const signedInAs = session?.username;
   if (authorization === undefined)
     return { form: { state: { userCode, token: formToken(secret) }, signedInAs }, secret };
-  const { clientId, redirectUri, loginHint } = await authorizations.open(authorization, { cookie: secret });
+  const { clientId, redirectUri, loginHint, expectedUser } = await authorizations.open(authorization, {
+    cookie: secret,
+  });
   const client = await clients.find(clientId);
-  const shown = { signedInAs, username: loginHint, client: client?.name, formTarget: formTarget(redirectUri) };
-  return { form: { state: { authorization }, ...shown }, secret };
+  const shown = { signedInAs, username: loginHint, client: client?.name, isKnown: expectedUser !== undefined };
+  return { form: { state: { authorization }, ...shown, formTarget: formTarget(redirectUri) }, secret };
 }
 
 /** Prepares a form that a browser has sent. @throws {Problem} `invalid-request` if this browser has not got the form */
@@ -73,8 +75,7 @@ export async function beginSession(
   try {
     const principal = await users.signIn(username, password, clientNetworks());
     const previous = cookies?.[sessionCookieName];
-    const { cookie } = await browserSessions.create(principal, { address, userAgent }, previous);
-    return sessionCookie(cookie);
+    return sessionCookie(await browserSessions.create(principal, { address, userAgent }, previous));
   } catch (error) {
     if (error instanceof Problem && error.slug === "invalid-credentials") return undefined;
     throw error;

@@ -46,7 +46,7 @@ export const getDevicePage =
 
 export const decideDevice =
   (parts: DevicePageParts): Handler<"decideDevice"> =>
-  async ({ body: { token, user_code: userCode = "", decision }, cookie }) => {
+  async ({ body: { token, user_code: userCode = "", scope = "", decision }, cookie }) => {
     const { pages, browserSessions, deviceCodes } = parts;
     requireToken(token, cookie);
     const session = await browserSessions.find(cookie?.[sessionCookieName]);
@@ -55,7 +55,10 @@ export const decideDevice =
     const request =
       decision === undefined
         ? await deviceCodes.find(session, userCode)
-        : await deviceCodes.decide(signedInUser(session), userCode, decision === "allow" ? "allowed" : "denied");
+        : await deviceCodes.decide(signedInUser(session), userCode, {
+            decision: decision === "allow" ? "allowed" : "denied",
+            shownScopes: scope.split(" "),
+          });
     if (!request) {
       return { status: 400, ...pages.devicePage({ state: { userCode, token }, username, error: wrongCode }) };
     }
@@ -82,6 +85,10 @@ async function confirmPage(
     scopes: described.scopes,
     api: audience === issuer ? undefined : (described.apiName ?? audience),
     username,
-    state: { token, userCode: formatUserCode(parseUserCode(userCode) ?? userCode) },
+    state: {
+      token,
+      userCode: formatUserCode(parseUserCode(userCode) ?? userCode),
+      hidden: { scope: held.join(" ") },
+    },
   });
 }

@@ -32,5 +32,10 @@ function textsOf({ slug, status }: Problem): { title: string; text: string } {
   return known[slug] ?? texts.failure;
 }
 
-const partOf = (error: RequestError): string =>
-  "parameter" in error ? error.parameter : "header" in error ? error.header : "The form";
+/** The name of an undeclared parameter is a text of whoever made the link. A page must not show it as a message of the service. */
+const plainName = /^[a-z_]{1,24}$/;
+
+const partOf = (error: RequestError): string => {
+  if (!("parameter" in error)) return "header" in error ? error.header : "The form";
+  return plainName.test(error.parameter) ? error.parameter : "A parameter";
+};

@@ -3,7 +3,7 @@ import type { ProblemSlug } from "../problems/catalogue.ts";
 import { type Html, html } from "./html.ts";
 import { texts } from "./texts.ts";
 
-/** What the user came for. It returns with the form, and links to other forms contain it. */
+/** What the user continues with. It returns with the form, and links to other forms contain it. */
 export type Continuation = {
   /** A sealed authorization request. */
   authorization?: string | undefined;
@@ -22,8 +22,8 @@ type Field = "username" | "password" | "code";
 /** An error above a form, and the fields that it is about. */
 export type FormError = { text: string; problem: ProblemSlug; fields: readonly Field[] };
 
-/** The paths of forms, relative to each other. */
-type Action = "sign-in" | "sign-up" | "consent" | "device" | "sign-out";
+/** The paths of pages and of their forms, relative to each other. */
+type Action = "sign-in" | "sign-up" | "consent" | "device" | "sign-out" | "sign-out-confirmation";
 
 export function form(action: Action, state: FormState, fields: Html, error?: FormError): Html {
   const { authorization, userCode, token } = state;

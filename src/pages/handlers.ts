@@ -1,9 +1,10 @@
 import type { Authorizations, Question } from "../oauth/authorization/authorizations.ts";
 import { signedInUser } from "../oauth/authorization/handlers.ts";
-import { formTarget } from "../oauth/authorization/redirectUri.ts";
+import { maxQueryLength } from "../oauth/authorization/parameters.ts";
+import { addToQuery, formTarget, isTrusted, placeOf } from "../oauth/authorization/redirectUri.ts";
 import type { AuthorizationRequest } from "../oauth/authorization/request.ts";
-import type { ReadSignOutRequest } from "../oauth/signOut.ts";
-import type { Handler } from "../openapi/binding.ts";
+import { type ReadSignOutRequest, readSignOutParameters } from "../oauth/signOut.ts";
+import type { Handler, NavigationHandler } from "../openapi/binding.ts";
 import { Problem } from "../problems/problems.ts";
 import { clientNetworks } from "../requestContext.ts";
 import type { BrowserSessions } from "../sessions/browser/browserSessions.ts";
@@ -103,29 +104,46 @@ export const decideConsent =
     const request = await authorizations.open(authorization, { cookie: browserSecret(cookie) });
     const session = await browserSessions.find(cookie?.[sessionCookieName]);
     if (!session) return seeOther(locationOf("sign-in", { authorization }));
-    return seeOther(await authorizations.decide(request, signedInUser(session), decision));
+    try {
+      return seeOther(await authorizations.decide(request, signedInUser(session), decision));
+    } catch (error) {
+      if (!(error instanceof Problem) || error.slug !== "login-required") throw error;
+      return seeOther(locationOf("sign-in", { authorization }));
+    }
   };
 
-export const getSignOutPage =
-  ({ pages, browserSessions, readSignOutRequest }: PageParts): Handler<"getSignOutPage"> =>
-  async ({ query, cookie }) => {
-    const { client, returnTo } = await readSignOutRequest(query ?? {});
+export const getSignOutPage = ({
+  pages,
+  browserSessions,
+  readSignOutRequest,
+}: PageParts): NavigationHandler<"getSignOutPage"> => ({
+  async navigate(query, cookie) {
+    const { client, returnTo, withoutHint } = await readSignOutRequest(readSignOutParameters(query));
     const session = await browserSessions.find(cookie?.[sessionCookieName]);
-    if (!session && returnTo !== undefined) return seeOther(returnTo);
+    if (!session && client && returnTo !== undefined && isTrusted(client, returnTo)) return seeOther(returnTo);
     if (!session) {
       const { doneTitle: title, done: text } = texts.signOut;
       return { status: 200, ...pages.messagePage({ title, text }) };
     }
     const secret = browserSecret(cookie);
-    const { post_logout_redirect_uri, state } = query ?? {};
-    const hidden = returnTo === undefined ? undefined : { client_id: client?.id, post_logout_redirect_uri, state };
     const page = pages.signOutPage({
-      state: { token: formToken(secret), hidden },
+      state: { token: formToken(secret), hidden: withoutHint },
       username: session.username,
       formTarget: returnTo === undefined ? undefined : formTarget(returnTo),
     });
     return { status: 200, ...withCookie(page, browserCookie(secret)) };
-  };
+  },
+});
+
+/** The browser continues with a GET, which has the cookies that it does not send with a form of another site. */
+export const submitSignOutRequest = ({ readSignOutRequest }: PageParts): NavigationHandler<"submitSignOutRequest"> => ({
+  async navigate(text) {
+    const { withoutHint } = await readSignOutRequest(readSignOutParameters(text));
+    const location = addToQuery(locationOf("sign-out", {}), withoutHint);
+    if (location.length > maxQueryLength) throw new Problem("payload-too-large");
+    return seeOther(location);
+  },
+});
 
 export const signOut =
   ({ browserSessions, readSignOutRequest }: PageParts): Handler<"signOut"> =>
@@ -138,9 +156,9 @@ export const signOut =
 
 /** What the consent page shows. */
 function shown({ redirectUri }: AuthorizationRequest, { client, scopes, apiName }: Question) {
-  // A native application has no host: then its scheme is shown.
-  const { host, protocol } = new URL(redirectUri);
-  return { client, scopes, api: apiName, host: host || protocol, formTarget: formTarget(redirectUri) };
+  // Who publishes the document says more than a loopback address, to which every such client may return.
+  const host = placeOf(client.registration === "metadata-document" ? client.id : redirectUri);
+  return { client, scopes, api: apiName, host, formTarget: formTarget(redirectUri) };
 }
 
 /** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */

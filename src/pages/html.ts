@@ -1,7 +1,7 @@
 /** HTML from templates in which every value is escaped. */
 
 declare const kind: unique symbol;
-/** Markup: the result of `html`, and nothing else. */
+/** Markup, which only `html` creates. */
 export type Html = { readonly markup: string; readonly [kind]: "html" };
 type Value = string | number | Html | readonly Html[] | undefined;
 

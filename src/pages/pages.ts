@@ -22,6 +22,8 @@ export type CredentialsForm = {
   error?: FormError | undefined;
   /** The name of the application that the user came from. */
   client?: string | undefined;
+  /** Whether the application knows the user, and accepts nobody else. */
+  isKnown?: boolean | undefined;
   /** Who is signed in already. Another user may sign in, or the same one again. */
   signedInAs?: string | undefined;
   /** What the form may redirect to at last: the client. */
@@ -100,7 +102,7 @@ ${signedIn(username, state)}`,
     });
   }
 
-  /** Asks a user to compare the code, because somebody else may have sent the link (RFC 8628, section 5.4). */
+  /** Asks a user to compare the code, because an attacker may have sent the link (RFC 8628, section 5.4). */
   function deviceConfirmPage(request: AccessRequest & { state: FormState & { userCode: string } }): Page {
     const { client, state, username } = request;
     return layout({
@@ -113,7 +115,7 @@ ${clientLinks(client)}${signedIn(username, state)}`,
     });
   }
 
-  /** Asks a user whether to sign out, because another site may have sent the link. */
+  /** Asks a user whether to sign out, because any site can link to the page. */
   function signOutPage(request: { state: FormState; username: string; formTarget?: string | undefined }): Page {
     const { state, username, formTarget } = request;
     return layout({
@@ -121,17 +123,13 @@ ${clientLinks(client)}${signedIn(username, state)}`,
       formTarget,
       main: html`<p>${signOut.question(username)}</p>
 <p class="faint">${signOut.elsewhere}</p>
-${form("sign-out", state, html`<button>${signOut.submit}</button>`)}`,
+${form("sign-out-confirmation", state, html`<button>${signOut.submit}</button>`)}`,
     });
   }
 
-  /** A page without a form. `problem`: if it tells of an error. */
-  function messagePage({
-    title,
-    text,
-    problem,
-  }: { title: string; text: string } & Pick<Partial<FormError>, "problem">): Page {
-    return layout({ title, problem, main: html`<p>${text}</p>` });
+  /** A page without a form. */
+  function messagePage({ title, text }: { title: string; text: string }): Page {
+    return layout({ title, main: html`<p>${text}</p>` });
   }
 
   return {
@@ -146,8 +144,12 @@ ${form("sign-out", state, html`<button>${signOut.submit}</button>`)}`,
   };
 }
 
-function purpose({ client, signedInAs }: Pick<CredentialsForm, "client" | "signedInAs">): Html {
-  const shown = [client && texts.signIn.to(client), signedInAs && texts.signedInAs(signedInAs)];
+function purpose({ client, signedInAs, isKnown }: Omit<CredentialsForm, "state">): Html {
+  const shown = [
+    client && texts.signIn.to(client),
+    signedInAs && texts.signedInAs(signedInAs),
+    isKnown && texts.signIn.sameAccount,
+  ];
   return html`${shown.flatMap((text) => (text ? [html`<p>${text}</p>\n`] : []))}`;
 }
 

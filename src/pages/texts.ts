@@ -1,13 +1,13 @@
 /**
- * All texts of the pages. To translate the pages, translate this file. Functions get what the text contains. Nothing here is
- * markup: all of it is escaped.
+ * All texts of the pages. To translate the pages, translate this file. Functions receive the values that their text contains. The
+ * texts are escaped, and cannot contain markup.
  */
 import type { ProblemSlug } from "../problems/catalogue.ts";
 
 export const texts = {
   /** A language tag of BCP 47. */
   language: "en",
-  /** Before the title of a page that shows an error, so that a screen reader tells it first. */
+  /** Before the title of a page that shows an error, so that screen readers announce the error first. */
   errorTitle: (title: string) => `Error: ${title}`,
 
   username: "Username",
@@ -18,6 +18,7 @@ export const texts = {
     title: "Sign in",
     /** `client`: the name of the application that the user came from. */
     to: (client: string) => `to continue to ${client}`,
+    sameAccount: "Use the account that you have used there before.",
     submit: "Sign in",
     toSignUp: "Create an account",
     wrong: "The username or password is wrong.",
@@ -36,7 +37,7 @@ export const texts = {
     /** `host`: where the user returns to. */
     asks: (client: string, host: string) => `${client} at ${host} asks for access to your account.`,
     scopes: "It will be able to:",
-    noScopes: "It will learn that you have an account, and your user id.",
+    noScopes: "It will learn that you have an account, your user id and your username.",
     api: (api: string) => `This is for ${api}.`,
     allow: "Allow",
     deny: "Deny",

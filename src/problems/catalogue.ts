@@ -85,7 +85,7 @@ export const problems = {
     status: 403,
     title: "The user has to sign in again",
     meaning:
-      "A client asked that the user proves again who they are: with prompt=login, or with max_age, and the last sign-in is older.",
+      "A client requires that the user signs in again: with prompt=login, or with max_age if the last sign-in is older. Or it requires another user, with id_token_hint.",
     remedy: "Ask the user for the password, and repeat the request with it, or with a token that was issued for it.",
   },
   "undeclared-operation": {

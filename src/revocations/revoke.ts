@@ -1,7 +1,7 @@
 /** The SQL that revokes. Every store uses it inside its own statements. */
 import { revocationSubject } from "../database/columns.ts";
-import { integer, timestamptz } from "../database/sqlTypes.ts";
-import { clockMarginSeconds, maxEpoch } from "./revocations.ts";
+import { integer, json, timestamptz } from "../database/sqlTypes.ts";
+import { clockMarginSeconds, maxEpoch, type Revocation } from "./revocations.ts";
 
 type RevokeOptions = {
   /** The table or CTE whose rows name the revoked subjects. If absent, there is one subject. */
@@ -59,3 +59,15 @@ export const selectedRevocation = 'subject, minimum_epoch AS "minimumEpoch", exp
 
 /** The declaration of `selectedRevocation`. */
 export const revocationColumns = { subject: revocationSubject, minimumEpoch: integer, expiresAt: timestamptz };
+
+/** SQL of the entries that the CTE `revoked` has stored, as one column of a statement that returns something else as well. */
+export const selectedRevocations = "(SELECT coalesce(json_agg(revoked), '[]') FROM revoked)";
+
+type RevocationAsJson = Omit<Revocation, "expiresAt"> & { expiresAt: string };
+
+/** The declaration of `selectedRevocations`. */
+export const revocationsColumn = json<RevocationAsJson[]>();
+
+/** Reads a `revocationsColumn`. */
+export const toRevocations = (entries: readonly RevocationAsJson[]): Revocation[] =>
+  entries.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) }));

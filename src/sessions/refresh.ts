@@ -194,7 +194,7 @@ export function createRefresh({ store, secrets, constants, times, tokenSeconds, 
   return exchange;
 }
 
-/** The token of another client, or of another key, is like none, and is not used up. @throws {Problem} `invalid-token` */
+/** Rejects the token of another client, or of another key, without using it up. @throws {Problem} `invalid-token` */
 function requirePresenter(
   session: Pick<SessionConstants, "clientId" | "refreshKey">,
   { clientId, proofKey }: Pick<RefreshRequest, "clientId" | "proofKey">,

@@ -205,7 +205,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
 
   /**
    * Ends the session of a refresh token. The token may have been used: its holder could end the session by using it again.
-   * @param by the client that ends it. Nothing happens to the session of another one
+   * @param by the client that ends it. The session of another client is not ended
    * @returns whether a session was ended
    */
   async function endByRefreshToken(text: string, by?: ClientId): Promise<boolean> {

@@ -3,20 +3,9 @@ import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { clientId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
 import { statement } from "../database/sql.ts";
-import {
-  arrayOf,
-  boolean,
-  bytea,
-  double,
-  integer,
-  json,
-  nullable,
-  text,
-  timestamptz,
-  uuid,
-} from "../database/sqlTypes.ts";
-import { clockMarginSeconds, type Revocation } from "../revocations/revocations.ts";
-import { revoke } from "../revocations/revoke.ts";
+import { arrayOf, boolean, bytea, double, integer, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
+import { clockMarginSeconds } from "../revocations/revocations.ts";
+import { revocationsColumn, revoke, selectedRevocations, toRevocations } from "../revocations/revoke.ts";
 import { endings, ofUser, sessionDetails } from "./ending/store.ts";
 import type { SessionStore } from "./storeTypes.ts";
 
@@ -68,7 +57,7 @@ const createSession = statement({
     ), audited_ended AS (
       ${recordEvent({ event: "session-ended", from: "ended", subject: ":userId", details: tooManyDetails })}
     )
-    SELECT ${selectedGrant}, (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended
+    SELECT ${selectedGrant}, ${selectedRevocations} AS ended
     FROM sessions JOIN owner ON owner.id = user_id`,
   parameters: {
     userId,
@@ -88,7 +77,7 @@ const createSession = statement({
   },
   columns: {
     ...grantColumns,
-    ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
+    ended: revocationsColumn,
   },
 });
 
@@ -237,7 +226,7 @@ export function sessionStore(database: Database): SessionStore {
       const row = await database.write((knex) => createSession.first(knex, values));
       if (!row) return undefined;
       const { ended, ...grant } = row;
-      return { grant, ended: ended.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };
+      return { grant, ended: toRevocations(ended) };
     },
 
     rotate({ address, ...from }, { idleSeconds }, tokenSeconds) {

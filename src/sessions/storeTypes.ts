@@ -51,7 +51,7 @@ export type SessionState = TokenLimits & {
 
 /** The user of a session, and how long it can be refreshed. */
 export type SessionGrant = Caller & {
-  /** When the user proved who they are. */
+  /** When the user authenticated. */
   authenticatedAt: Date;
   refreshExpiresInSeconds: number;
 };
@@ -69,6 +69,9 @@ export type Device = { address: string | undefined; userAgent: string | undefine
 
 /** `isBrowser`: the digest is that of a cookie, and there is no refresh token. */
 export type NewSession = TokenLimits & { id: SessionId; seed: Buffer; digest: Buffer; isBrowser?: boolean };
+
+/** The audit events of a code that was used again. */
+export type ReplayEvent = "authorization-code-reused" | "device-code-reused";
 
 /** The expected refresh token of a session. */
 type Position = { id: SessionId; generation: number; digest: Buffer };
@@ -108,10 +111,8 @@ export type SessionStore = {
   list(userId: UserId, limit: number, cursor: string | undefined): Promise<Session[]>;
   /** Ends a live session of the user. @returns the revocation of its tokens, stored in the same transaction */
   end(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
-  /** Like `end`, because the authorization code that started the session was used again. */
-  endReplayed(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
-  /** Like `end`, because its device code was used again. */
-  endReplayedDevice(userId: UserId, id: SessionId): Promise<Revocation | undefined>;
+  /** Like `end`, because the code that started the session was used again. */
+  endReplayed(event: ReplayEvent, userId: UserId, id: SessionId): Promise<Revocation | undefined>;
   /**
    * Like `end`, and forgets the user's networks that refreshes have made known: the thief may have used some of them.
    * @param reason why the token is regarded as stolen, for the audit event

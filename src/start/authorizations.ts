@@ -1,10 +1,10 @@
 /** Authorizations: users let clients act for them, and see and withdraw what they allow. */
-import { apiStore } from "../access/store.ts";
 import { type Authorizations, createAuthorizations } from "../oauth/authorization/authorizations.ts";
-import { createDescriptions } from "../oauth/authorization/describedScopes.ts";
+import type { DescribeAccess } from "../oauth/authorization/describedScopes.ts";
 import { createSealedRequests } from "../oauth/authorization/sealed.ts";
 import { authorizationStore } from "../oauth/authorization/store.ts";
-import { createRequestedAccess } from "../oauth/requestedAccess.ts";
+import { createIdTokenHints } from "../oauth/idTokenHints.ts";
+import type { FindRequestedAccess } from "../oauth/requestedAccess.ts";
 import { userGrantStore } from "../oauth/userGrants/store.ts";
 import { createUserGrants, type UserGrants } from "../oauth/userGrants/userGrants.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
@@ -14,18 +14,33 @@ import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
 import type { Storage } from "./storage.ts";
 
-type EarlierStages = { observability: Observability; storage: Storage; keys: Keys; domain: Domain };
+type EarlierParts = {
+  observability: Observability;
+  storage: Storage;
+  keys: Keys;
+  domain: Domain;
+  findRequestedAccess: FindRequestedAccess;
+  describeAccess: DescribeAccess;
+};
 
 export function openAuthorizations(
   { config }: StartContext,
-  { observability: { audit }, storage: { database, clock }, keys, domain }: EarlierStages,
+  {
+    observability: { audit },
+    storage: { database, clock },
+    keys,
+    domain,
+    findRequestedAccess,
+    describeAccess,
+  }: EarlierParts,
 ): { authorizations: Authorizations; userGrants: UserGrants } {
   const issuer = config.publicUrl ?? defaultIssuer;
   return {
     authorizations: createAuthorizations({
       clients: domain.clients,
-      requestedAccess: createRequestedAccess({ grants: domain.grants, issuer }),
-      describe: createDescriptions({ findApi: apiStore(database).find, issuer }),
+      readIdTokenHint: createIdTokenHints({ keys: keys.signingKeys, issuer }),
+      findRequestedAccess,
+      describeAccess,
       access: domain.access,
       sealed: createSealedRequests(keys.secretKeys.sealing, clock),
       store: authorizationStore(database),

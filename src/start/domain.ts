@@ -6,6 +6,7 @@ import { createRoles, type Roles } from "../access/roles.ts";
 import { apiStore, rightsStore, roleStore } from "../access/store.ts";
 import type { ApiKeys } from "../apiKeys/apiKeys.ts";
 import type { ApiKeyVerification } from "../apiKeys/verification/verification.ts";
+import { unusedClients } from "../clients/unused/store.ts";
 import type { Config } from "../config/config.ts";
 import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
@@ -193,11 +194,11 @@ function createUserSessions(
 }
 
 function openCleanup({ config, log, lifecycle }: StartContext, { database }: Storage): void {
-  const cleanup = startCleanup(
-    database,
-    config.auditRetentionDays,
-    (deleted) => log.info({ deleted }, "deleted expired rows"),
-    unlessOutage((err) => log.warn({ err }, "could not delete expired rows")),
-  );
+  const cleanup = startCleanup(database, {
+    auditRetentionDays: config.auditRetentionDays,
+    others: [unusedClients],
+    onDeleted: (deleted) => log.info({ deleted }, "deleted expired rows"),
+    onError: unlessOutage((err) => log.warn({ err }, "could not delete expired rows")),
+  });
   lifecycle.add("background", "cleanup", cleanup.close);
 }

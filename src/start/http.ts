@@ -27,7 +27,6 @@ import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts
 import { requestContext } from "../requestContext.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
-import { openAuthorizations } from "./authorizations.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -138,7 +137,6 @@ async function collectServices(
     revocationFeed: keys.revocationFeed,
     authorizeIntrospection: guardOf(contract, "introspectToken", authenticator),
     ...openOAuth(context, earlier),
-    ...openAuthorizations(context, earlier),
     browserSessions: domain.browserSessions,
     clock: storage.clock,
     authorizationPageUrl: config.authorizationPageUrl,

@@ -9,6 +9,7 @@ import { createSignOutRequests } from "../oauth/signOut.ts";
 import type { HandlerDependencies } from "../operations.ts";
 import { defaultIssuer } from "../tokens/accessTokens.ts";
 import { createTokenRevocation } from "../tokens/revocation.ts";
+import { openAuthorizations } from "./authorizations.ts";
 import type { StartContext } from "./context.ts";
 import { openDeviceCodes } from "./deviceCodes.ts";
 import type { Domain } from "./domain.ts";
@@ -32,6 +33,8 @@ export function openOAuth(
   | "tokenEndpoint"
   | "describeAccess"
   | "readSignOutRequest"
+  | "authorizations"
+  | "userGrants"
 > {
   const { tokens, revocations, revocationFeed: feed } = earlier.keys;
   const {
@@ -46,6 +49,7 @@ export function openOAuth(
   const { audit } = earlier.observability;
   const issuer = context.config.publicUrl ?? defaultIssuer;
   const findRequestedAccess = createRequestedAccess({ grants, issuer });
+  const describeAccess = createDescriptions({ findApi: apiStore(earlier.storage.database).find, issuer });
   const revokeAccessToken = createTokenRevocation({ revocations, endSession: sessions.end, audit });
   return {
     introspect: createIntrospection({
@@ -62,11 +66,12 @@ export function openOAuth(
     revokeAccessToken,
     authenticateClient,
     tokenEndpoint: openTokenEndpoint(context, { ...earlier, findRequestedAccess }),
-    describeAccess: createDescriptions({ findApi: apiStore(earlier.storage.database).find, issuer }),
+    describeAccess,
     readSignOutRequest: createSignOutRequests({
       clients: earlier.domain.clients,
       readIdTokenHint: createIdTokenHints({ keys: earlier.keys.signingKeys, issuer }),
     }),
     deviceCodes: openDeviceCodes(context, { ...earlier, findRequestedAccess, access }),
+    ...openAuthorizations(context, { ...earlier, findRequestedAccess, describeAccess }),
   };
 }

@@ -1,6 +1,6 @@
 /** The token endpoint, with its grants. */
+import { deviceCodeGrant } from "../clients/grantTypes.ts";
 import { codeStore } from "../oauth/codes/store.ts";
-import { deviceCodeGrant } from "../oauth/devices/deviceCodes.ts";
 import { deviceCodeStore } from "../oauth/devices/store.ts";
 import { authorizationCode } from "../oauth/grants/authorizationCode.ts";
 import { clientCredentials } from "../oauth/grants/clientCredentials.ts";
@@ -35,12 +35,12 @@ export function openTokenEndpoint(
   const { tokens, revocations, signingKeys, secretKeys } = keys;
   const { grants, sessions, verifyDpopProof } = domain;
   const issuer = config.publicUrl ?? defaultIssuer;
-  const enforce = revocations.apply;
   const clientSessions = createClientSessions({
     tokens,
     secrets: refreshSecrets(secretKeys.sealing),
     times: sessionTimesOf(config),
-    enforce,
+    store: endings(database),
+    enforce: revocations.apply,
     audit,
   });
   const issueIdToken = createIdTokens({ keys: signingKeys, issuer, clock });
@@ -51,8 +51,6 @@ export function openTokenEndpoint(
       store: codeStore(database),
       sessions: clientSessions,
       issueUserTokens,
-      endReplayedSession: endings(database).endReplayed,
-      enforce,
       audit,
     }),
     refresh_token: refreshToken({ sessions, grants, issueIdToken, issuer }),
@@ -60,9 +58,6 @@ export function openTokenEndpoint(
       store: deviceCodeStore(database),
       sessions: clientSessions,
       issueUserTokens,
-      endReplayedSession: endings(database).endReplayedDevice,
-      enforce,
-      audit,
     }),
   };
   return createTokenEndpoint(handlers, verifyDpopProof);

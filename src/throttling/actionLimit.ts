@@ -1,4 +1,4 @@
-/** Limits on what is no sign-in and needs no password, such as tries of a user code. All instances share the counters. */
+/** Rate limits of actions that need no password, such as entering a user code. All instances share the counters. */
 import type { Audit } from "../audit/audit.ts";
 import type { UserId } from "../identifiers.ts";
 import { clientNetworks } from "../requestContext.ts";

@@ -20,7 +20,7 @@ export type Limit = ConfiguredLimit | "user-codes" | "device-codes";
 /** Attempts in a window; for `consecutive`, wrong passwords in a row. */
 export type Limits = Record<ConfiguredLimit, number>;
 
-/** What there is too much of, if it is no wrong password. */
+/** What a limit counts, if not wrong passwords. */
 const counted: Partial<Record<Limit, string>> = {
   registrations: "registrations",
   clients: "wrong client credentials",

@@ -5,6 +5,7 @@ import QuickLRU from "quick-lru";
 import { z } from "zod";
 import type { TokenGrant } from "../access/grants.ts";
 import { type ClientId, keyId, type SessionId } from "../identifiers.ts";
+import { secondsOf } from "../lib/seconds.ts";
 import type { AnyTokenPrincipal, ApiTokenPrincipal, Caller, ClientPrincipal, TokenPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { apiPrincipal, clientPrincipal, directClientId, isOfClient, ownPrincipal } from "./claims.ts";
@@ -37,7 +38,7 @@ export type TokenClient = {
   id: ClientId;
   /** Its version, by the subject of its revocation entries. */
   epochs: Readonly<Record<string, number>>;
-  /** When the user proved who they are. */
+  /** When the user authenticated. */
   authenticatedAt?: Date | undefined;
   /** The thumbprint of the key that the token is bound to, if any (RFC 9449). */
   boundTo?: string | undefined;
@@ -77,9 +78,9 @@ export type AccessTokens = {
   verifyAny(token: string): AnyTokenPrincipal | Promise<AnyTokenPrincipal>;
 };
 
-/** Whoever a token for this service is for. */
+/** The principal of a token for this service. */
 export type OwnToken = TokenPrincipal | ClientPrincipal;
-/** Whoever a token for a registered API is for. */
+/** The principal of a token for a registered API. */
 export type TokenForApi = ApiTokenPrincipal | (ClientPrincipal & { audience: string });
 
 /**
@@ -223,8 +224,6 @@ function requireUsable<Principal>(key: VerificationKey | undefined, principal: P
 /** The claim `cnf` (RFC 9449, section 6.1). */
 const confirmationOf = (client: Pick<TokenClient, "boundTo"> | undefined): { jkt: string } | undefined =>
   client?.boundTo === undefined ? undefined : { jkt: client.boundTo };
-
-const secondsOf = (time: Date): number => Math.floor(time.getTime() / 1000);
 
 const isForApi = (principal: AnyTokenPrincipal): principal is TokenForApi =>
   principal.proof !== "token" && principal.audience !== undefined;

@@ -8,14 +8,18 @@ import {
   sessionId as toSessionId,
   userId as toUserId,
 } from "../identifiers.ts";
-import type { ApiTokenPrincipal, ClientPrincipal, TokenPrincipal } from "../principal.ts";
+import type { ApiTokenPrincipal, ClientPrincipal, Principal, TokenPrincipal } from "../principal.ts";
 import { maxEpoch } from "../revocations/revocations.ts";
 
 /**
- * The client of tokens that no registered client has got (RFC 9068, section 2.2). Any program can get a token with the user's
+ * The client of tokens that were issued without a registered client (RFC 9068, section 2.2). Any program can get a token with the user's
  * password. The service cannot tell these programs apart, and regards them as one client.
  */
 export const directClientId = "latchkey";
+
+/** Whether a registered client acts for the user: within what the user has allowed it, and not as the user. */
+export const isDelegated = (principal: Principal): boolean =>
+  principal.proof === "token" && principal.clientId !== directClientId;
 
 /** Seconds since 1970, up to the end of the year 9999, which JavaScript and Postgres can represent. */
 const numericDate = z.int().min(0).max(253_402_300_799);
@@ -55,7 +59,7 @@ const apiClaims = userClaims.extend({ aud: z.string(), scope: scopes, roles: z.a
 /** Of a token of a client, which is its own subject (RFC 9068, section 2.2). */
 const clientClaims = common.extend({ aud: z.string(), sub: z.string().transform(toClientId), scope: scopes, epochs });
 
-/** Whether a token is of a client itself. No client has the id of a user. */
+/** Whether the subject of a token is its client. No client has the id of a user. */
 export const isOfClient = ({ sub, client_id }: { sub?: unknown; client_id?: unknown }): boolean => sub === client_id;
 
 /** @throws {ZodError} if a claim is missing or malformed */

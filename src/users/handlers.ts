@@ -1,8 +1,11 @@
-import type { Access } from "../access/rights.ts";
+import { type Access, credentialScopes } from "../access/rights.ts";
+import { insufficientScope } from "../access/scopes.ts";
 import { userId } from "../identifiers.ts";
 import type { Handler } from "../openapi/binding.ts";
+import type { UserPrincipal } from "../principal.ts";
 import { Problem } from "../problems/problems.ts";
 import { clientNetworks, requestContext } from "../requestContext.ts";
+import { isDelegated } from "../tokens/claims.ts";
 import { actorOf } from "./administration/actor.ts";
 import type { Administration } from "./administration/administration.ts";
 import { representUser, userReply } from "./representUser.ts";
@@ -38,7 +41,7 @@ export const getUser =
   ({ users, administration, access }: Parts): Handler<"getUser"> =>
   async ({ principal, path }) => {
     const id = userId(path.id.toLowerCase());
-    if (principal.proof !== "client-token" && id === principal.userId)
+    if (principal.proof !== "client-token" && id === principal.userId && maySeeProfile(principal))
       return userReply(await users.readSelf(principal));
     if ((await access.missingScopes(principal, ["users:read"])).length > 0) throw new Problem("not-found");
     return userReply(await administration.read(id));
@@ -46,16 +49,26 @@ export const getUser =
 
 export const getCurrentUser =
   (users: Users): Handler<"getCurrentUser"> =>
-  async ({ principal }) =>
-    userReply(await users.readSelf(principal));
+  async ({ principal }) => {
+    if (!maySeeProfile(principal)) throw insufficientScope(["profile"]);
+    return userReply(await users.readSelf(principal));
+  };
+
+/** A client that may know who its user is (`openid`) may not know the user's name and roles by that. */
+const maySeeProfile = (principal: UserPrincipal): boolean =>
+  !isDelegated(principal) || ["profile", "account:read"].some((scope) => credentialScopes(principal)?.has(scope));
 
 export const changePassword =
   (users: Users): Handler<"changePassword"> =>
   async ({ principal, body }) => {
+    if (isDelegated(principal)) throw new Problem("insufficient-scope", refusal);
     const { current_password: current, new_password: next, keep_api_keys: keepApiKeys = false } = body;
     await users.changePassword(principal, { current, next, keepApiKeys, networks: clientNetworks() });
     return { status: 204 };
   };
+
+/** With the new password, the client could do more than the user allows it. */
+const refusal = { scope: "account:write", detail: "A client cannot change the password of its user." };
 
 export const deleteUser =
   (users: Users): Handler<"deleteUser"> =>

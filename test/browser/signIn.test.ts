@@ -6,6 +6,7 @@ import type { BrowserContextOptions, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
 import { startBrowser } from "../support/browser.ts";
+import { insertClient } from "../support/clientRows.ts";
 import { storeClient } from "../support/pageBrowser.ts";
 import { listen } from "../support/ports.ts";
 import { password, startTestService } from "../support/service.ts";
@@ -19,12 +20,15 @@ const service = await startTestService({
 const browser = await startBrowser();
 
 /** The application: a server of another origin, which receives codes. */
+/** The form of its page. */
+let form = "";
 const application = createServer((request, response) => {
   response
     .writeHead(200, { "Content-Type": "text/html" })
-    .end(`<title>The application</title><p>${request.method}</p>`);
+    .end(`<title>The application</title><p>${request.method}</p>${form}`);
 });
-const redirectUri = `http://127.0.0.1:${await listen(application)}/callback`;
+const port = await listen(application);
+const redirectUri = `http://127.0.0.1:${port}/callback`;
 const client = await storeClient(service, { redirectUris: [redirectUri] });
 
 /** The folder for screenshots, for people who look at them. */
@@ -169,6 +173,28 @@ test("a user signs out of the browser", async () => {
   expect(cookies.map(({ name }) => name)).toEqual(["__Host-latchkey-browser"]);
   await page.goto(authorizationUrl());
   await expect(page.title()).resolves.toBe("Sign in · Acme <Accounts>");
+});
+
+test("an application of another site sends a user to sign out with a form", async () => {
+  const signedOut = `http://127.0.0.1:${port}/signed-out`;
+  const { id } = await insertClient(service, { postLogoutRedirectUris: [signedOut] });
+  const { username } = await service.register();
+  const page = await openBrowser();
+  await page.goto(authorizationUrl());
+  await fillIn(page, username);
+  await press(page, "Sign in");
+  await page.getByText(`Signed in as ${username}.`).waitFor();
+  form = `<form method="post" action="${service.url}/oauth/sign-out"><input name="client_id" value="${id}">
+    <input name="post_logout_redirect_uri" value="${signedOut}"><input name="state" value="a state"><button>Leave</button></form>`;
+  await page.goto(`http://localhost:${port}/`);
+  await press(page, "Leave");
+  await page.getByText(`You are signed in as ${username}.`).waitFor();
+  await press(page, "Sign out");
+  await page.waitForURL(`${signedOut}?state=a%20state`);
+  const cookies = await page.context().cookies();
+  expect(cookies.map(({ name }) => name)).toEqual(["__Host-latchkey-browser"]);
+  expect(page.complaints).toEqual([]);
+  form = "";
 });
 
 test("the cookies can be read by no script and are sent over no plain HTTP, except on this machine", async () => {

@@ -76,6 +76,10 @@ describeOperation("authorize", {
           ["two spaces in scope", "invalid_scope", { scope: "openid  profile" }],
           ["an unknown resource", "invalid_target", { resource: "https://orders.example" }],
           ["a request object", "request_not_supported", { request: "e30" }],
+          ["the response mode form_post", "invalid_request", { response_mode: "form_post" }],
+          ["the response mode fragment", "invalid_request", { response_mode: "fragment" }],
+          ["the response mode web_message", "invalid_request", { response_mode: "web_message" }],
+          ["a hint that is no ID token", "invalid_request", { id_token_hint: "x.y.z" }],
           ["prompt=none without a session", "login_required", { prompt: "none" }],
         ],
         async (_label, error, more) => {

@@ -37,7 +37,7 @@ describeOperation("decideDevice", {
           ["deny", "The device was not connected"],
         ],
         async (decision, title) => {
-          const answer = await send({ user_code: await newCode(), decision });
+          const answer = await send({ user_code: await newCode(), scope: "openid", decision });
           expect(answer.status).toBe(200);
           expect(answer.text).toContain(title);
         },

@@ -47,12 +47,34 @@ describeOperation("getConsentPage", {
         expect(answer.status).toBe(303);
         expect(answer.header("location")).toMatch(new RegExp(`^${callback}\\?code=[\\w-]{43}&state=`));
       },
+      "to the client, if the user has allowed the same in another tab meanwhile": async () => {
+        const own = createPageBrowser(service);
+        const asking = await storeClient(service);
+        const tabs = [await own.begin(asking), await own.begin(asking)] as const;
+        await own.signIn(tabs[0], username);
+        for (const tab of tabs) expect((await own.open(`/oauth/consent?authorization=${tab}`)).status).toBe(200);
+        await own.submit("/oauth/consent", { authorization: tabs[1], decision: "allow" });
+        const answer = await own.open(`/oauth/consent?authorization=${tabs[0]}`);
+        expect(answer.status).toBe(303);
+        expect(answer.header("location")).toMatch(new RegExp(`^${callback}\\?code=[\\w-]{43}&state=`));
+      },
     },
     400: {
       "for the authorization request of another browser, although its user is the same": async () => {
         const other = createPageBrowser(service);
         await other.signIn(await other.begin(client), username);
         const answer = await other.open(target);
+        expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+      },
+      "for a request that the user has denied, although they have allowed the same in another tab since": async () => {
+        const own = createPageBrowser(service);
+        const asking = await storeClient(service);
+        const tabs = [await own.begin(asking), await own.begin(asking)] as const;
+        await own.signIn(tabs[0], username);
+        for (const tab of tabs) expect((await own.open(`/oauth/consent?authorization=${tab}`)).status).toBe(200);
+        await own.submit("/oauth/consent", { authorization: tabs[0], decision: "deny" });
+        await own.submit("/oauth/consent", { authorization: tabs[1], decision: "allow" });
+        const answer = await own.open(`/oauth/consent?authorization=${tabs[0]}`);
         expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
       },
       "without an authorization request": async () => {

@@ -23,6 +23,10 @@ describeOperation("getSignOutPage", {
           expect(answer.text).toContain(`You are signed in as ${username}.`);
         }
       },
+      "although a parameter is unknown": async () => {
+        const answer = await browser.open("/oauth/sign-out?x-client-SKU=ID_NET8_0&ui_locales=de&logout_hint=x&[x]=1");
+        expect(answer.text).toContain(`You are signed in as ${username}.`);
+      },
       "without a question for everyone else": async () => {
         const answer = await service.send("GET", "/oauth/sign-out");
         expect(answer.status).toBe(200);
@@ -38,6 +42,12 @@ describeOperation("getSignOutPage", {
         expect(answer.status).toBe(303);
         expect(answer.header("location")).toBe(`${uri}?state=a%20state`);
       },
+      "to the client with a state that is ten times as long in a URL": async () => {
+        const { id } = await clientWithUri();
+        const query = new URLSearchParams({ client_id: id, post_logout_redirect_uri: uri, state: "€".repeat(1_200) });
+        const answer = await service.send("GET", `/oauth/sign-out?${query}`);
+        expect(answer.header("location")).toBe(`${uri}?state=${"%E2%82%AC".repeat(1_200)}`);
+      },
     },
     400: each(
       "and no redirect for %s",
@@ -47,6 +57,8 @@ describeOperation("getSignOutPage", {
         ["an unknown client", { client_id: `lkc_${"0".repeat(32)}`, post_logout_redirect_uri: uri }],
         ["a URI without a client", { client_id: "", post_logout_redirect_uri: uri }],
         ["a hint that is no ID token", { id_token_hint: "x.y.z", post_logout_redirect_uri: uri }],
+        ["a state of 2,049 characters", { post_logout_redirect_uri: uri, state: "x".repeat(2_049) }],
+        ["a state with a line break", { post_logout_redirect_uri: uri, state: "a\nb" }],
         ["an access token as the hint", { id_token_hint: await service.token(username) }],
       ],
       async (_label, parameters) => {

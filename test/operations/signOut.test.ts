@@ -32,7 +32,7 @@ describeOperation("signOut", {
         const uri = "https://app.example/signed-out?from=latchkey";
         await service.sql("UPDATE clients SET post_logout_redirect_uris = ARRAY[$2] WHERE id = $1", [client, uri]);
         const other = await startTestService({}, service.databaseUrl); // has not read the client yet
-        const answer = await other.send("POST", "/oauth/sign-out", {
+        const answer = await other.send("POST", "/oauth/sign-out-confirmation", {
           form: { token, client_id: client, post_logout_redirect_uri: uri, state: "x&y" },
           headers: { cookie: browser.cookieHeader() },
         });
@@ -44,7 +44,7 @@ describeOperation("signOut", {
         const { browser, token } = await asked();
         const before = await sessions();
         const cookie = browser.cookieHeader();
-        const answer = await browser.submit("/oauth/sign-out", { token });
+        const answer = await browser.submit("/oauth/sign-out-confirmation", { token });
         expect(answer.status).toBe(303);
         expect(answer.header("location")).toBe("sign-out");
         expect(answer.header("set-cookie")).toBe("__Host-latchkey=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax");
@@ -58,13 +58,13 @@ describeOperation("signOut", {
         const { browser, token } = await asked();
         const before = await sessions();
         const form = { token, client_id: client, post_logout_redirect_uri: "https://evil.example" };
-        expect((await browser.submit("/oauth/sign-out", form)).status).toBe(400);
+        expect((await browser.submit("/oauth/sign-out-confirmation", form)).status).toBe(400);
         expect(await sessions()).toBe(before);
       },
       "for the token of another browser": async () => {
         const [{ token }, { browser }] = [await asked(), await asked()];
         const before = await sessions();
-        const answer = await browser.submit("/oauth/sign-out", { token });
+        const answer = await browser.submit("/oauth/sign-out-confirmation", { token });
         expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
         expect(await sessions()).toBe(before);
       },

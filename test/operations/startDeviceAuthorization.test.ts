@@ -80,6 +80,13 @@ describeOperation("startDeviceAuthorization", {
           expect(answer).toMatchObject({ status: 401, json: { error: "invalid_client" } });
         },
       ),
+      "for a client that another instance has just deleted": async () => {
+        const { id } = await insertClient(service, { authentication: "none" });
+        expect((await start({ client_id: id })).status).toBe(200);
+        // The client is in memory until the revocation arrives. This deletion has none.
+        await service.sql("DELETE FROM clients WHERE id = $1", [id]);
+        expect(await start({ client_id: id })).toMatchObject({ status: 401, json: { error: "invalid_client" } });
+      },
       "for a wrong secret in the header, with a Basic challenge": async () => {
         const answer = await service.send("POST", path, {
           basic: [confidential.id, "lks_x"],

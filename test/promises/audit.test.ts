@@ -345,7 +345,7 @@ test("a decision about a device is logged, and the second use of its code", asyn
   const poll = () => service.send("POST", "/oauth/token", { form });
   expectEvents(await poll(), { event: "session-created", userId, clientId });
   await service.sql("UPDATE device_codes SET redeemed_at = now() - interval '1 minute'");
-  expectEvents(await poll(), { event: "device-code-reused", userId });
+  expectEvents(await poll(), { event: "device-code-reused", userId, clientId });
 });
 
 test("refresh events: refreshed, repeated, reused, ahead", async () => {

@@ -98,13 +98,17 @@ describe("a response", () => {
     expect(answer.headers["set-cookie"]).toBeUndefined();
   });
 
-  test("to a state of 100 kB is an error without it", async () => {
+  test("returns a state of the greatest length, and to one of 100 kB is an error without it", async () => {
     const query = requestOf(app, { state: "x".repeat(2_049) }).query;
     expect(resultOf(await browser.authorize(query))).toEqual({
       error: "invalid_request",
       error_description: expect.any(String),
       iss: ownAudience,
     });
+    // In a URL, each character is nine.
+    const { query: wide } = requestOf(app, { state: "€".repeat(1_200), prompt: "consent" });
+    const allowed = await browser.decide(await openConsent(browser, wide), "allow");
+    expect(resultOf(allowed)).toMatchObject({ code: expect.any(String), state: wide["state"] });
     const huge = requestOf(app, { state: "x".repeat(100_000) }).query as Record<string, string>;
     expect((await service.send("POST", "/oauth/authorize", { form: huge })).status).toBe(413);
   });
@@ -200,6 +204,30 @@ describe("a sealed request", () => {
     expect(resultOf(await shared.decide(authorization, "allow"))).toHaveProperty("code");
   });
 
+  test("that one user has seen is allowed at once for another one who has allowed the same before", async () => {
+    const { query } = requestOf(app);
+    await ofSusan.decide(await openConsent(ofSusan, { ...query, prompt: "consent" }), "allow");
+    await service.register("ada");
+    const shared = await signedInBrowser(service, "ada", app);
+    const authorization = await openConsent(shared, query);
+    await shared.signIn("susan", authorization);
+    const answer = await shared.get(`/oauth/consent?authorization=${authorization}`);
+    expect(resultOf(answer)).toHaveProperty("code");
+    expect(await shared.decide(authorization, "deny")).toMatchObject({ status: 400, problem: "invalid-request" });
+  });
+
+  test("that one user has denied is not allowed at once for another one who has allowed the same before", async () => {
+    const { query } = requestOf(app);
+    await ofSusan.decide(await openConsent(ofSusan, { ...query, prompt: "consent" }), "allow");
+    await service.register("grace");
+    const shared = await signedInBrowser(service, "grace", app);
+    const authorization = await openConsent(shared, query);
+    expect(resultOf(await shared.decide(authorization, "deny"))).toMatchObject({ error: "access_denied" });
+    await shared.signIn("susan", authorization);
+    const answer = await shared.get(`/oauth/consent?authorization=${authorization}`);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+  });
+
   test("is decided once (replay)", async () => {
     const { authorization, verifier } = await ask();
     const { code } = resultOf(await browser.decide(authorization, "allow"));
@@ -232,7 +260,7 @@ describe("a sealed request", () => {
     }
   });
 
-  test("of a client that was changed or deleted meanwhile leads nowhere", async () => {
+  test("is rejected if its client was changed or deleted", async () => {
     for (const [method, change] of [["PATCH", { scopes: ["account:read"] }], ["DELETE"]] as const) {
       const client = await registerApp(service, administrator);
       const { authorization } = await ask(browser, {}, client);
@@ -309,17 +337,18 @@ test("requests of strangers add no rows", async () => {
 test("a native client is always asked, because another program can have its redirect URI", async () => {
   const native = await registerApp(service, administrator, {
     first_party: true,
-    redirect_uris: ["http://127.0.0.1/callback", "com.example.app:/callback"],
+    redirect_uris: ["http://127.0.0.1/callback", "http://localhost:51004/callback", "com.example.app:/callback"],
   });
-  for (const uri of ["http://127.0.0.1:51004/callback", "com.example.app:/callback"]) {
+  const uris = ["http://127.0.0.1:51004/callback", "http://localhost:51004/callback", "com.example.app:/callback"];
+  for (const uri of uris) {
     const { query } = requestOf(native, { redirect_uri: uri });
-    const { authorization } = { authorization: await openConsent(browser, query) };
+    const authorization = await openConsent(browser, query);
     expect((await browser.decide(authorization, "allow")).header("location")).toContain(`${uri}?code=`);
     await openConsent(browser, requestOf(native, { redirect_uri: uri }).query);
   }
 });
 
-test("max_age and prompt=login let nobody continue without a new sign-in", async () => {
+test("max_age and prompt=login require a new sign-in", async () => {
   for (const more of [{ max_age: "0" }, { prompt: "login" }, { prompt: "select_account" }]) {
     const answer = await browser.authorize(requestOf(app, more).query);
     expect(answer.header("location"), JSON.stringify(more)).toMatch(/^\/oauth\/sign-in\?/);

@@ -4,32 +4,18 @@ import type { Client } from "../../src/clients/storeTypes.ts";
 import { clientId } from "../../src/identifiers.ts";
 import { type ReadRequest, readRequest } from "../../src/oauth/authorization/request.ts";
 import { createSealedRequests, maxSealedLength } from "../../src/oauth/authorization/sealed.ts";
+import { createIdTokenHints } from "../../src/oauth/idTokenHints.ts";
+import { blankClient } from "../support/blankClient.ts";
 
 const callback = "https://app.example/callback";
 const challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 const client: Client = {
+  ...blankClient,
   id: clientId("lkc_1"),
-  name: "Orders",
-  registration: "administrator",
   authentication: "none",
   grantTypes: ["authorization_code"],
   redirectUris: [callback],
-  postLogoutRedirectUris: [],
-  scopes: [],
-  audiences: [],
-  isFirstParty: false,
-  jwks: null,
-  jwksUri: null,
-  logoUri: null,
-  clientUri: null,
-  policyUri: null,
-  tosUri: null,
-  documentExpiresAt: null,
-  secretDigests: [],
-  version: 1,
-  createdAt: new Date(),
-  updatedAt: new Date(),
 };
 const clients: readonly Client[] = [
   client,
@@ -37,7 +23,10 @@ const clients: readonly Client[] = [
   { ...client, id: clientId("lkc_machine"), grantTypes: ["client_credentials"] },
   { ...client, id: clientId("lkc_none"), redirectUris: [] },
 ];
-const find = async (id: string) => clients.find((one) => one.id === id);
+const sources = {
+  findClient: async (id: string) => clients.find((one) => one.id === id),
+  readIdTokenHint: createIdTokenHints({ keys: { find: async () => undefined }, issuer: "https://auth.example" }),
+};
 
 const valid = {
   response_type: "code",
@@ -52,7 +41,8 @@ const queryOf = (sent: Sent): string =>
   Object.entries(sent)
     .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]))
     .join("&");
-const read = (sent: Sent, more = ""): Promise<ReadRequest> => readRequest(queryOf({ ...valid, ...sent }) + more, find);
+const read = (sent: Sent, more = ""): Promise<ReadRequest> =>
+  readRequest(queryOf({ ...valid, ...sent }) + more, sources);
 
 const fault = (error: string, { state }: { state?: string | undefined } = valid) => ({
   kind: "fault",
@@ -72,6 +62,7 @@ test("a request is read", async () => {
     dpop_jkt: challenge,
     ui_locales: "de",
     display: "popup",
+    response_mode: "query",
     "an unknown parameter": "is ignored",
   };
   expect(await read(sent)).toEqual({
@@ -94,7 +85,9 @@ test("a request is read", async () => {
 });
 
 test("empty parameters are like absent ones", async () => {
-  const { request } = (await read({}, "&nonce=&prompt=&max_age=&scope&login_hint=&request=")) as { request: object };
+  const { request } = (await read({}, "&nonce=&prompt=&max_age=&scope&login_hint=&id_token_hint=&request=")) as {
+    request: object;
+  };
   expect(request).toEqual(((await read({})) as { request: object }).request);
 });
 
@@ -140,7 +133,14 @@ describe("the client is told of", () => {
     ["the implicit grant", "unsupported_response_type", { response_type: "token" }],
     ["the hybrid flow", "unsupported_response_type", { response_type: "code id_token" }],
     ["a response type in upper case", "unsupported_response_type", { response_type: "CODE" }],
-    ["a response mode that puts the code into the fragment", "invalid_request", { response_mode: "fragment" }],
+    ["the response mode fragment", "invalid_request", { response_mode: "fragment" }],
+    ["the response mode form_post", "invalid_request", { response_mode: "form_post" }],
+    ["the response mode web_message", "invalid_request", { response_mode: "web_message" }],
+    ["the response mode query.jwt", "invalid_request", { response_mode: "query.jwt" }],
+    ["a response mode in upper case", "invalid_request", { response_mode: "QUERY" }],
+    ["a repeated response mode", "invalid_request", { response_mode: "query" }, "&response_mode=fragment"],
+    ["a hint that is no ID token", "invalid_request", { id_token_hint: "x.y.z" }],
+    ["a hint of 100 kB", "invalid_request", { id_token_hint: "x".repeat(100_000) }],
     ["no challenge", "invalid_request", { code_challenge: undefined, code_challenge_method: undefined }],
     ["a challenge without a method, which means plain", "invalid_request", { code_challenge_method: undefined }],
     ["the method plain", "invalid_request", { code_challenge_method: "plain" }],

@@ -22,6 +22,7 @@ import { throttleKeys } from "../../src/throttling/keys.ts";
 import { attemptStore } from "../../src/throttling/store.ts";
 import { createThrottle } from "../../src/throttling/throttling.ts";
 import { afterTest } from "../support/afterTest.ts";
+import { blankDefinition } from "../support/blankClient.ts";
 import { createDatabase, secretKey } from "../support/service.ts";
 
 let statements: string[] = [];
@@ -93,24 +94,8 @@ const send = ({ authorization, parameters = {}, address, authenticate = authenti
   });
 const basicOf = (id: string, secret: string) => `Basic ${Buffer.from(`${id}:${secret}`).toString("base64")}`;
 
-const blank = {
-  name: "A client",
-  authentication: "client_secret",
-  grantTypes: ["client_credentials"],
-  redirectUris: [],
-  postLogoutRedirectUris: [],
-  scopes: [],
-  audiences: [],
-  isFirstParty: false,
-  jwks: null,
-  jwksUri: null,
-  logoUri: null,
-  clientUri: null,
-  policyUri: null,
-  tosUri: null,
-} as const satisfies ClientDefinition;
 async function register(definition: Partial<ClientDefinition> = {}) {
-  const { client, secret = "" } = await administration.create("operator", { ...blank, ...definition });
+  const { client, secret = "" } = await administration.create("operator", { ...blankDefinition, ...definition });
   return { id: client.id, secret };
 }
 const machine = await register();

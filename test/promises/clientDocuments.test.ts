@@ -8,9 +8,11 @@ import { FetchError } from "../../src/http/fetchJson.ts";
 import { createRequestContext, runInRequest } from "../../src/requestContext.ts";
 import type { Revocation } from "../../src/revocations/revocations.ts";
 import { afterTest } from "../support/afterTest.ts";
-import { createDatabase } from "../support/service.ts";
+import { createDatabase, holdLocks, query } from "../support/service.ts";
 
-const database = openDatabase(await createDatabase(), 4);
+const databaseUrl = await createDatabase();
+const sql = (text: string, values?: unknown[]) => query(databaseUrl, text, values);
+const database = openDatabase(databaseUrl, 4);
 afterTest(() => database.close());
 const id = "https://app.example/oauth/client.json";
 const valid = {
@@ -90,8 +92,11 @@ test("a document that has expired is fetched again, and lost rights revoke the t
   fetched = [];
   now += 3_601_000;
   document = { body: { ...valid, client_name: "Renamed" }, maxAgeSeconds: 0 };
-  expect(await find(id)).toMatchObject({ name: "Renamed" });
-  expect(enforced.at(-1)).toMatchObject({ subject: `client:${id}`, minimumEpoch: 0 });
+  const renamed = await find(id);
+  expect(renamed).toMatchObject({ name: "Renamed" });
+  expect(enforced.at(-1)?.subject).toBe(`client:${id}`);
+  // At most that of the first version, before which there were no tokens.
+  expect(enforced.at(-1)?.minimumEpoch).toBeLessThan(renamed?.version ?? 0);
   now += 59_000; // no header makes it expire sooner
   await find(id);
   expect(fetched).toEqual([id]);
@@ -104,6 +109,20 @@ test("a document that has expired is fetched again, and lost rights revoke the t
   document = undefined;
   expect(await find(id)).toBeUndefined();
   expect(reasons.at(-1)).toBe("its status is 404");
+});
+
+test("rights that another instance has read meanwhile, and this one has not, revoke the tokens", async () => {
+  const url = newUrl();
+  document = { body: { ...valid, client_id: url, scope: "openid" } };
+  await find(url);
+  now += 3_601_000;
+  const wider = "UPDATE clients SET scopes = '{openid,orders:read}', version = DEFAULT WHERE id = $1";
+  const lock = await holdLocks({ databaseUrl, sql }, wider, [url]);
+  const narrowed = find(url);
+  await lock.untilWaiting(1);
+  await lock.commit();
+  const client = await narrowed;
+  expect(enforced.at(-1)).toMatchObject({ subject: `client:${url}`, minimumEpoch: client?.version });
 });
 
 test("many requests at once fetch a document once, and a failure is remembered", async () => {

@@ -6,31 +6,13 @@ import { createAssertions } from "../../src/clients/assertions.ts";
 import { createClientKeySets } from "../../src/clients/keySets.ts";
 import type { Client } from "../../src/clients/storeTypes.ts";
 import { FetchError } from "../../src/http/fetchJson.ts";
-import { clientId } from "../../src/identifiers.ts";
+import { blankClient } from "../support/blankClient.ts";
 
 const issuer = "https://latchkey.example";
 const client: Client = {
-  id: clientId(`lkc_${"0".repeat(32)}`),
-  name: "A client",
-  registration: "administrator",
+  ...blankClient,
   authentication: "private_key_jwt",
-  grantTypes: ["client_credentials"],
-  redirectUris: [],
-  postLogoutRedirectUris: [],
-  scopes: [],
-  audiences: [],
-  isFirstParty: false,
-  jwks: null,
   jwksUri: "https://app.example/keys",
-  logoUri: null,
-  clientUri: null,
-  policyUri: null,
-  tosUri: null,
-  documentExpiresAt: null,
-  version: 1,
-  createdAt: new Date(),
-  updatedAt: new Date(),
-  secretDigests: [],
 };
 const newKey = (kid: string) => {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -78,5 +60,8 @@ test("keys are fetched once, again for a missing key at most once a minute, and 
   expect([await check(first), await check(second), fetches]).toEqual([false, true, 3]);
   nowMs += 301_000;
   published = undefined;
-  expect([await check(second), fetches]).toEqual([false, 4]);
+  expect([await check(second), await check(first), await check(second), fetches]).toEqual([false, false, false, 4]);
+  nowMs += 61_000;
+  published = { keys: [second.jwk] };
+  expect([await check(second), fetches]).toEqual([true, 5]);
 });

@@ -72,7 +72,7 @@ test("the deletion of a client deletes its secrets, and what users have allowed 
     expect(await service.sql(`SELECT FROM ${table} WHERE client_id = $1`, [client_id])).toEqual([]);
 });
 
-test("nobody changes a client with a scope that they do not have, nor gets its secret", async () => {
+test("a caller without a scope of a client cannot change the client or get a secret", async () => {
   const { client_id } = await registerClient(service, admin, { scopes: ["users:write"] });
   const target = `/api/clients/${client_id}`;
   const [secret] = await secretsOf(client_id);

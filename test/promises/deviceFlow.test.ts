@@ -91,6 +91,14 @@ describe("the device", () => {
     expect((await poll(device_code)).status).toBe(200);
   });
 
+  test("gets nothing for another API than the user has allowed, and keeps its code", async () => {
+    const { device_code, user_code } = await start();
+    await decide(user_code, "allow");
+    const form = { grant_type: deviceCodeGrant, device_code, client_id: client.id, resource: "https://evil.example" };
+    expect((await service.send("POST", "/oauth/token", { form })).json.error).toBe("invalid_target");
+    expect((await poll(device_code)).status).toBe(200);
+  });
+
   test("gets nothing if the user has signed out everywhere since", async () => {
     const { username } = await service.register();
     const { device_code, user_code } = await start();
@@ -180,9 +188,11 @@ describe("the user", () => {
     const { id, username } = await service.register();
     const asking = await insertClient(service, { authentication: "none", scopes: ["account:read", "users:read"] });
     const { device_code, user_code } = await start(asking.id, "account:read users:read");
-    await decide(user_code, "allow", await signedInBrowser(username));
-    const { refresh_token } = (await poll(device_code, asking.id)).json;
+    const browser = await signedInBrowser(username);
+    const confirm = await browser.submit(await browser.go("GET", "/oauth/device"), { user_code });
     await service.sql("INSERT INTO user_roles (user_id, role) VALUES ($1, 'administrator')", [id]);
+    await browser.submit(confirm, { decision: "allow" });
+    const { refresh_token } = (await poll(device_code, asking.id)).json;
     const form = { grant_type: "refresh_token", client_id: asking.id, refresh_token };
     expect((await service.send("POST", "/oauth/token", { form })).json.scope).toBe("account:read");
     const [grant] = await service.sql("SELECT scopes FROM grants WHERE client_id = $1", [asking.id]);
@@ -203,11 +213,14 @@ describe("the user", () => {
     const { user_code, device_code } = await start();
     const form = await miguelsBrowser.go("GET", "/oauth/device");
     const confirm = await miguelsBrowser.submit(form, { user_code });
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, (_, index) =>
-        miguelsBrowser.submit(confirm, { decision: index % 2 === 0 ? "allow" : "deny" }),
-      ),
+    // The lock lets several of them find the request pending before one of them decides.
+    const lock = await holdLocks(service, "SELECT FROM users WHERE id = $1 FOR UPDATE", [miguel.id]);
+    const sent = Array.from({ length: 20 }, (_, index) =>
+      miguelsBrowser.submit(confirm, { decision: index % 2 === 0 ? "allow" : "deny" }),
     );
+    await lock.untilWaiting(4);
+    await lock.commit();
+    const answers = await Promise.all(sent);
     expect(answers.filter((answer) => pageOf(answer).page.status === 200)).toHaveLength(1);
     const winner = answers.findIndex((answer) => pageOf(answer).page.status === 200);
     const { status, json } = await poll(device_code);

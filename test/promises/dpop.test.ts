@@ -1,4 +1,4 @@
-/** Tokens that are bound to a key: they are worth nothing to whoever steals them (RFC 9449). */
+/** Tokens that are bound to a key: a stolen one cannot be used without the key (RFC 9449). */
 import { createHmac } from "node:crypto";
 import { decodeJwt, exportJWK } from "jose";
 import * as oauth from "oauth4webapi";

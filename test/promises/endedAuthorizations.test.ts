@@ -1,30 +1,24 @@
 /** What ends the tokens of a user or of a client ends what could still become tokens: codes, device codes, forms, refresh tokens. */
-import { createHash, randomBytes } from "node:crypto";
 import pg from "pg";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { openConsent, registerApp, requestOf, signedInBrowser } from "../support/authorizations.ts";
+import {
+  type Browser,
+  openConsent,
+  type Query,
+  redeem,
+  registerApp,
+  requestOf,
+  resultOf,
+  signedInBrowser,
+} from "../support/authorizations.ts";
 import { deviceCodeGrant } from "../support/clientRows.ts";
-import { issueCode, ownAudience } from "../support/oauthCodes.ts";
-import { password, startTestService } from "../support/service.ts";
+import { issueCode, issueDeviceCode } from "../support/oauthCodes.ts";
+import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
 const administrator = await service.administrator();
 
 type Form = Record<string, string>;
-
-/** A device code that its user has allowed. @returns the parameters that redeem it */
-async function issueDeviceCode(clientId: string, userId: string): Promise<Form> {
-  const code = randomBytes(32).toString("base64url");
-  const grant = await issueCode(service, { clientId, userId }).then(() => grantOf(clientId, userId));
-  await service.sql(
-    `INSERT INTO device_codes (digest, user_code_hmac, client_id, audience, scopes, expires_at, interval_seconds, user_id,
-       user_epoch, grant_id, decision, authenticated_at)
-     SELECT $1, $2, $3, $4, '{account:read}', now() + interval '5 minutes', 5, id, token_epoch, $6, 'allowed', now()
-     FROM users WHERE id = $5`,
-    [createHash("sha256").update(code).digest(), randomBytes(32), clientId, ownAudience, userId, grant],
-  );
-  return { grant_type: deviceCodeGrant, device_code: code };
-}
 
 async function grantOf(clientId: string, userId: string): Promise<string> {
   const rows = await service.sql("SELECT id FROM grants WHERE client_id = $1 AND user_id = $2", [clientId, userId]);
@@ -53,7 +47,7 @@ async function prepare() {
     clientId,
     userId,
     username,
-    ways: { code, deviceCode: () => issueDeviceCode(clientId, userId), refreshToken },
+    ways: { code, deviceCode: () => issueDeviceCode(service, { clientId, userId }), refreshToken },
   };
 }
 
@@ -116,6 +110,68 @@ test.each(names.filter((name) => !/grant|deletion/.test(name)))("%s ends forms o
   expect((await browser.decide(authorization, "allow")).header("location")).toMatch(/^sign-in/);
 });
 
+describe("a code that a user has allowed in a browser", () => {
+  type Allowed = Prepared & { browser: Browser };
+  const sessionOf = ({ cookies }: Browser) => cookies.get("__Host-latchkey")?.slice(0, 36);
+  const changeClient = async ({ clientId }: Allowed, json: Record<string, unknown>) => {
+    const path = `/api/clients/${clientId}`;
+    return service.send("PATCH", path, { basic: administrator, json, headers: await etagOf(path) });
+  };
+  const endingsOfCodes: Record<string, (allowed: Allowed) => Promise<{ status: number }>> = {
+    ...endings,
+    async "a sign-out in the browser"({ browser }) {
+      const page = await browser.get("/oauth/sign-out");
+      const [, token = ""] = /name="token" value="([^"]+)"/.exec(page.text) ?? [];
+      const answer = await browser.post("/oauth/sign-out-confirmation", { token });
+      return { status: answer.status - 103 };
+    },
+    "the end of the browser's session": ({ browser, username }) =>
+      service.send("DELETE", `/api/sessions/${sessionOf(browser)}`, { basic: [username, password] }),
+    "the end of the browser's session by an administrator": ({ browser, userId }) =>
+      service.send("DELETE", `/api/users/${userId}/sessions/${sessionOf(browser)}`, { basic: administrator }),
+    "a removal of the redirect URI": (allowed) =>
+      changeClient(allowed, { redirect_uris: ["https://app.example/other", "http://127.0.0.1/callback"] }),
+  };
+
+  async function allowIn(prepared: Prepared, more: Query = {}, app = prepared.app) {
+    const browser = await signedInBrowser(service, prepared.username, prepared.app);
+    const { query, verifier } = requestOf(app, more);
+    const authorization = await openConsent(browser, query);
+    const { code } = resultOf(await browser.decide(authorization, "allow"));
+    expect(code).toEqual(expect.any(String));
+    return { ...prepared, browser, code, verifier };
+  }
+
+  test.each(Object.entries(endingsOfCodes))("is of no use after %s", async (_name, ending) => {
+    const allowed = await allowIn(await prepare());
+    expect((await ending(allowed)).status).toBeLessThan(300);
+    const { status, json } = await redeem(service, allowed.app, allowed);
+    expect(json.error).toBe(status === 401 ? "invalid_client" : "invalid_grant");
+    expect(await liveSessions(allowed)).toEqual([]);
+  });
+
+  test("is redeemed although another session of the user was ended, and the client has another name", async () => {
+    const allowed = await allowIn(await prepare());
+    const basic: [string, string] = [allowed.username, password];
+    const { json } = await service.send("POST", "/api/sessions", { basic });
+    expect((await service.send("DELETE", `/api/sessions/${json.id}`, { basic })).status).toBe(204);
+    expect((await changeClient(allowed, { name: "Another name" })).status).toBe(200);
+    expect((await redeem(service, allowed.app, allowed)).status).toBe(200);
+  });
+
+  test.each(["http://127.0.0.1:51004/callback", "http://[::1]:1/callback?x=1", "http://[::1]/callback?x=1"])(
+    "is redeemed although it was sent to a port that is not registered: %s",
+    async (uri) => {
+      const prepared = await prepare();
+      const app = await registerApp(service, administrator, {
+        redirect_uris: ["http://127.0.0.1/callback", "http://[::1]:4000/callback?x=1"],
+      });
+      const allowed = await allowIn(prepared, { redirect_uri: uri }, app);
+      expect((await redeem(service, app, allowed, { redirect_uri: uri })).status).toBe(200);
+    },
+  );
+});
+
 /** Runs what waits for a row while another transaction has locked it. */
 async function behindTheRow(table: "users" | "clients" | "sessions", id: string, starts: (() => Promise<unknown>)[]) {
   const holder = new pg.Client(service.databaseUrl);
@@ -173,4 +229,19 @@ test("a device code is of no use to another client", async () => {
   const form = await one.ways.deviceCode();
   expect((await request(other.clientId, form)).json.error).toBe("invalid_grant");
   expect((await request(one.clientId, form)).status).toBe(200);
+});
+
+test("a grant that is withdrawn during a request that needs no consent because of it allows nothing", async () => {
+  const { app, userId, username, ways } = await prepare();
+  await ways.code();
+  const browser = await signedInBrowser(service, username, app);
+  const request = () => browser.authorize(requestOf(app, { scope: "account:read", prompt: "none" }).query);
+  expect((await request()).header("location")).toContain("?code=");
+  const lock = await holdLocks(service, "SELECT FROM users WHERE id = $1 FOR UPDATE", [userId]);
+  const answer = request();
+  await lock.untilWaiting(1);
+  await lock.query("DELETE FROM grants WHERE user_id = $1", [userId]);
+  await lock.commit();
+  expect(await answer).toMatchObject({ status: 400, problem: "invalid-request" });
+  expect(await service.sql("SELECT FROM grants WHERE user_id = $1", [userId])).toEqual([]);
 });

@@ -1,10 +1,12 @@
 /** A URL that a stranger has chosen leads to no service of the own network. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
-import { createFetchJson } from "../../src/http/fetchJson.ts";
+import { createFetchJson, resolveName } from "../../src/http/fetchJson.ts";
 import { isPublicAddress } from "../../src/http/publicAddress.ts";
 import { afterTest } from "../support/afterTest.ts";
 
@@ -163,4 +165,85 @@ test("a certificate of another authority is refused, and so is http", async () =
   const strict = createFetchJson({ resolve: async () => ["127.0.0.1"], isAllowed: () => true });
   await expect(strict(url, limits)).rejects.toThrow("could not be fetched");
   await expect(fetchJson(url.replace("https", "http"), limits)).rejects.toThrow("not an https URL");
+});
+
+test("a name is resolved by DNS", async () => {
+  const nameServer = createSocket("udp4");
+  afterTest(() => nameServer.close());
+  const [ipv4, ipv6] = [Buffer.from([192, 0, 2, 1]), Buffer.from("20010db8000000000000000000000001", "hex")];
+  nameServer.on("message", (query, { port, address }) => {
+    const question = query.subarray(12, query.indexOf(0, 12) + 5);
+    const type = question.at(-3);
+    const data = type === 1 ? ipv4 : ipv6;
+    const header = Buffer.from([query[0] ?? 0, query[1] ?? 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+    const answer = Buffer.from([0xc0, 12, 0, type ?? 0, 0, 1, 0, 0, 0, 60, 0, data.length]);
+    nameServer.send(Buffer.concat([header, question, answer, data]), port, address);
+  });
+  nameServer.bind(0, "127.0.0.1");
+  await once(nameServer, "listening");
+  const servers = [`127.0.0.1:${nameServer.address().port}`];
+  expect(await resolveName("app.example", servers)).toEqual(["192.0.2.1", "2001:db8::1"]);
+});
+
+describe("limits", () => {
+  const overloaded = { slug: "overloaded" };
+  const limited = (addressOf: (host: string) => string, clock?: () => number) =>
+    createFetchJson({
+      resolve: async (host) => [addressOf(host)],
+      isAllowed: (address) => address.startsWith("127.") || address === "::1",
+      ca: cert,
+      ...(clock && { clock }),
+    });
+  const named = (host: string) => `https://${host}:${port}/`;
+
+  test("a host gets thirty requests in a minute, whatever its names are", async () => {
+    let nowMs = 0;
+    json("1");
+    const fetchLimited = limited(
+      (host) => (host === "other.test" ? "127.0.0.2" : "127.0.0.1"),
+      () => nowMs,
+    );
+    const sent = requests.length;
+    const fetchFrom = (name: string) => fetchLimited(named(name), limits).catch((error: unknown) => error);
+    for (let count = 0; count < 30; count += 1) {
+      // The certificate is for another name: the request ends after the connection, and counts.
+      expect(await fetchFrom(`name-${count}.test`)).not.toMatchObject(overloaded);
+    }
+    for (const name of ["one.latchkey.test", "another.test"]) {
+      expect(await fetchFrom(name)).toMatchObject(overloaded);
+    }
+    expect(await fetchFrom("other.test")).not.toMatchObject(overloaded);
+    nowMs += 59_000;
+    expect(await fetchFrom("one.latchkey.test")).toMatchObject(overloaded);
+    nowMs += 1_000;
+    expect(await fetchFrom("one.latchkey.test")).toEqual({ body: 1, maxAgeSeconds: undefined });
+    expect(requests).toHaveLength(sent + 1);
+  });
+
+  test("sixteen requests are sent at once, and 32 wait", async () => {
+    const waiting: ServerResponse[] = [];
+    let arrived = () => {};
+    respond = (response) => {
+      waiting.push(response);
+      if (waiting.length === 16) arrived();
+    };
+    let minutes = 0;
+    const fetchLimited = limited(
+      () => "127.0.0.1",
+      () => 60_000 * minutes++,
+    );
+    const all = Array.from({ length: 48 }, () => fetchLimited(url, limits));
+    await expect(fetchLimited(url, limits)).rejects.toMatchObject(overloaded);
+    for (let round = 0; round < 3; round += 1) {
+      if (waiting.length < 16)
+        await new Promise<void>((resolve) => {
+          arrived = resolve;
+        });
+      expect(waiting).toHaveLength(16);
+      for (const response of waiting.splice(0)) {
+        response.writeHead(200, { "content-type": "application/json" }).end("1");
+      }
+    }
+    expect(await Promise.all(all)).toHaveLength(48);
+  });
 });

@@ -99,6 +99,18 @@ describe("as a hint at sign-out, an ID token", () => {
     expect(by.cookies.has("__Host-latchkey")).toBe(false);
   });
 
+  test("in a form leads to the same question, and does not get into a URL", async () => {
+    const by = openBrowser(service);
+    await by.signIn(await by.go("GET", "/oauth/device"), "miguel");
+    const form = { id_token_hint: idToken, post_logout_redirect_uri: signedOut, state: "s" };
+    const headers = { origin: "https://app.example", "sec-fetch-site": "cross-site" };
+    const location = (await service.send("POST", "/oauth/sign-out", { form, headers })).header("location");
+    expect(location).not.toContain(idToken);
+    const question = await by.go("GET", `/oauth/${location}`);
+    expect(pageOf(question).page.text).toContain("You are signed in as miguel.");
+    expect(urlOf(await by.submit(question, {})).href).toBe(`${signedOut}?state=s`);
+  });
+
   test.each([
     ["of another client", { client_id: other.id }],
     ["with another signature", { id_token_hint: `${idToken.slice(0, -6)}AAAAAA` }],

@@ -157,3 +157,15 @@ test("a program works whose id is the URL of a document", async () => {
   await expectToWork(opened);
   expect(opened.kept.client?.client_id).toBe(clientMetadataUrl);
 });
+
+test("the challenge of the server names its metadata, which names Latchkey", async () => {
+  const { status, headers } = await fetch(tools, { method: "POST" });
+  const [, metadataUrl = ""] = /, resource_metadata="([^"]+)"$/.exec(headers.get("www-authenticate") ?? "") ?? [];
+  expect([status, metadataUrl]).toEqual([401, toolOrigin + metadataPath]);
+  const metadata = await (await fetch(metadataUrl)).json();
+  expect(metadata).toMatchObject({
+    resource: tools,
+    authorization_servers: [issuer],
+    scopes_supported: ["tools:call"],
+  });
+});

@@ -192,6 +192,25 @@ describe("what a user allows a client", () => {
     expect(await ask(code, client)).toMatchObject({ status: 400, problem: "invalid-request" });
   });
 
+  test("is not given for another API than the user has allowed, which does not use up the code", async () => {
+    const { client, code } = await started();
+    for (const resource of [orders, "https://evil.example", "\0"]) {
+      expect(await ask({ ...code, resource }, client)).toMatchObject({
+        status: 400,
+        json: { error: "invalid_target" },
+      });
+    }
+    const { status, json } = await ask({ ...code, resource: ownAudience }, client);
+    expect(status).toBe(200);
+    expect(decodeJwt(json.access_token).aud).toBe(ownAudience);
+  });
+
+  test("is not given for a redirect URI that Postgres cannot store", async () => {
+    const { client, code } = await started();
+    const answer = await ask({ ...code, redirect_uri: `${redirectUri}\0` }, client);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+  });
+
   test("is given without a redirect URI, as OAuth 2.1 has it", async () => {
     const { client, code } = await started();
     expect((await ask({ ...code, redirect_uri: "" }, client)).status).toBe(200);

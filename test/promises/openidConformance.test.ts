@@ -14,6 +14,7 @@ const issuer = "http://127.0.0.1:8080";
 const redirectUri = "https://app.example/callback";
 const service = await startTestService({ SIGNING_ALG: "RS256" });
 const miguel = await service.register("miguel");
+const susan = await service.register("susan");
 const client = await insertClient(service, { redirectUris: [redirectUri], scopes: ["account:read"] });
 const other = await insertClient(service);
 const keys = createRemoteJWKSet(new URL(`${service.url}/.well-known/jwks.json`));
@@ -256,6 +257,11 @@ describe("the basic profile", () => {
     const second = await flow({ prompt: "none", id_token_hint: first.id_token }, first.browser);
     expect(second.arrival.url).toBeDefined();
     expect(second.claims.sub).toBe(first.claims.sub);
+    // The suite has one user. This is what the module is for.
+    const third = openBrowser(service);
+    await third.signIn(await third.go("GET", "/oauth/device"), susan.username);
+    const refused = urlOf(await send(third, request({ prompt: "none", id_token_hint: first.id_token })));
+    expect(refused.searchParams.get("error")).toBe("login_required");
   });
 
   test.each(["oidcc-codereuse", "oidcc-codereuse-30seconds"])("%s", async (name) => {

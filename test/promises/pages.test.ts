@@ -86,6 +86,17 @@ describe("escaping", () => {
     expect(body).not.toContain("Terms");
   });
 
+  test("a link cannot put a message on an error page", async () => {
+    for (const path of ["/oauth/sign-in", "/oauth/sign-out", "/oauth/device", "/oauth/authorize"]) {
+      const message = "Your account is locked. Call 0800 123.";
+      const { status, text } = await here.send(
+        "GET",
+        `${path}?${encodeURIComponent(message)}=${encodeURIComponent(message)}`,
+      );
+      expect(text, `${path} ${status}`).not.toContain("locked");
+    }
+  });
+
   test("hostile names and states stay text through the whole flow", async () => {
     const { username } = await here.register();
     const named = await storeClient(here, { name: hostile });
@@ -183,7 +194,7 @@ describe("cookies", () => {
     expect(await userThere(browser)).toBeUndefined();
   });
 
-  test("a cookie that an attacker has planted is worth nothing after the sign-in", async () => {
+  test("a cookie that an attacker has planted is not valid after the sign-in", async () => {
     const [attacker, victim] = [await here.register(), await here.register()];
     const planted = (await signedIn(attacker.username)).browser.cookies.get("__Host-latchkey") ?? "";
     const browser = createPageBrowser(here);
@@ -195,7 +206,7 @@ describe("cookies", () => {
     expect(await userThere(browser)).toBeUndefined();
   });
 
-  test("a cookie with another secret, of another form, or sent twice is like none", async () => {
+  test("a cookie with another secret, of another form, or sent twice is ignored", async () => {
     const { username } = await here.register();
     const { browser } = await signedIn(username);
     const cookie = browser.cookies.get("__Host-latchkey") ?? "";
@@ -332,7 +343,7 @@ describe("requests of other sites", () => {
     const forms: [string, Record<string, string>][] = [
       ["/oauth/sign-in", { authorization, username, password }],
       ["/oauth/consent", { authorization, decision: "allow" }],
-      ["/oauth/sign-out", { token }],
+      ["/oauth/sign-out-confirmation", { token }],
     ];
     for (const service of [here, open]) {
       for (const [target, form] of forms) {

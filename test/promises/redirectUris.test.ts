@@ -1,6 +1,12 @@
 /** A browser is only sent to a redirect URI that is registered, character by character (RFC 9700, section 4.1). */
 import { describe, expect, test } from "vitest";
-import { addToQuery, formTarget, isInterceptable, isRegistered } from "../../src/oauth/authorization/redirectUri.ts";
+import {
+  addToQuery,
+  formTarget,
+  isInterceptable,
+  isRegistered,
+  placeOf,
+} from "../../src/oauth/authorization/redirectUri.ts";
 
 const registered = ["https://app.example/callback", "https://app.example/search?tenant=1"];
 const loopback = ["http://127.0.0.1/callback", "http://[::1]:4000/callback", "http://localhost:3000/callback"];
@@ -119,8 +125,19 @@ test.each([
   ["https://app.example:8443/callback", false, "https://app.example:8443"],
   ["http://127.0.0.1:4000/callback", true, "http://127.0.0.1:4000"],
   ["http://[::1]/callback", true, "http://[::1]"],
+  ["http://localhost:3000/callback", true, "http://localhost:3000"],
   ["com.example.app:/callback", true, "com.example.app:"],
 ])("%s is interceptable: %s; its target for forms is %s", (uri, interceptable, target) => {
   expect(isInterceptable(uri)).toBe(interceptable);
   expect(formTarget(uri)).toBe(target);
+});
+
+test.each([
+  ["https://app.example:8443/callback", "app.example:8443"],
+  ["http://127.0.0.1:4000/callback", "127.0.0.1:4000"],
+  ["com.example.app:/callback", "com.example.app:"],
+  ["com.evil.app://bank.example/callback", "com.evil.app:"],
+  ["com.evil.app:bank.example", "com.evil.app:"],
+])("%s leads to %s", (uri, place) => {
+  expect(placeOf(uri)).toBe(place);
 });

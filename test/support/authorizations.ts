@@ -1,6 +1,7 @@
 /** Authorizations as a browser and a client go through them, without the pages' markup. */
 import { randomBytes } from "node:crypto";
 import type { Received } from "./client.ts";
+import { createCookieJar } from "./cookieJar.ts";
 import { registerClient, type TestClient } from "./oauthClients.ts";
 import { challengeOf, redirectUri } from "./oauthCodes.ts";
 import { password, type TestService } from "./service.ts";
@@ -51,20 +52,11 @@ export const parametersOf = (uri: string): Record<string, string> =>
 
 /** A browser that keeps cookies and follows no redirects. */
 export function createBrowser(service: TestService) {
-  const cookies = new Map<string, string>();
-  const send = async (method: string, target: string, form?: Record<string, string>): Promise<Received> => {
-    const cookie = [...cookies].map((pair) => pair.join("=")).join("; ");
-    const headers = { ...(cookie !== "" && { cookie }) };
-    const answer = await service.send(method, target, { headers, ...(form && { form }) });
-    for (const set of answer.headers["set-cookie"] ?? []) {
-      const [name = "", value = ""] = (set.split(";")[0] ?? "").split("=");
-      if (value === "") cookies.delete(name);
-      else cookies.set(name, value);
-    }
-    return answer;
-  };
+  const jar = createCookieJar();
+  const send = async (method: string, target: string, form?: Record<string, string>): Promise<Received> =>
+    jar.keep(await service.send(method, target, { headers: jar.headers(), ...(form && { form }) }));
   return {
-    cookies,
+    cookies: jar.cookies,
     get: (target: string) => send("GET", target),
     post: (target: string, form: Record<string, string>) => send("POST", target, form),
     /** Opens a request of a client. */

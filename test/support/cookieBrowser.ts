@@ -1,30 +1,22 @@
 /** A browser without a screen: it keeps cookies, follows redirects within the service, and fills in forms of pages. */
 import type { Received } from "./client.ts";
+import { createCookieJar } from "./cookieJar.ts";
 import { password, type TestService } from "./service.ts";
 
 export type CookieBrowser = ReturnType<typeof openBrowser>;
-/** Where a chain of redirects ends: at a page of the service, or at a URL of somebody else, which is not requested. */
+/** Where a chain of redirects ends: at a page of the service, or at a URL of another service, which is not requested. */
 export type Arrival = { page: Received; target: string; url?: never } | { url: URL; page?: never; target?: never };
 
 const maxRedirects = 10;
 
 /** @param issuer the beginning of the absolute URLs of the service's own pages */
 export function openBrowser(service: Pick<TestService, "send">, issuer = "http://127.0.0.1:8080") {
-  const cookies = new Map<string, string>();
+  const jar = createCookieJar();
 
-  async function request(method: string, target: string, form?: Record<string, string>): Promise<Received> {
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
-    const sent = { ...(form && { form }), headers: cookie === "" ? {} : { cookie } };
-    const answer = await service.send(method, target, sent);
-    for (const set of answer.headers["set-cookie"] ?? []) {
-      const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(set) ?? [];
-      if (/; *max-age=0/i.test(set)) cookies.delete(name);
-      else cookies.set(name, value);
-    }
-    return answer;
-  }
+  const request = async (method: string, target: string, form?: Record<string, string>): Promise<Received> =>
+    jar.keep(await service.send(method, target, { headers: jar.headers(), ...(form && { form }) }));
 
-  /** Requests a target, and follows redirects until a page, or to somebody else. */
+  /** Requests a target, and follows redirects up to a page, or up to another service. */
   async function go(method: string, target: string, form?: Record<string, string>): Promise<Arrival> {
     let at = new URL(target, issuer);
     let answer = await request(method, at.pathname + at.search, form);
@@ -49,7 +41,7 @@ export function openBrowser(service: Pick<TestService, "send">, issuer = "http:/
   }
 
   return {
-    cookies,
+    cookies: jar.cookies,
     request,
     go,
     submit,

@@ -1,23 +1,18 @@
 /** A browser without scripts: it keeps cookies, and sends forms as Chromium does. Every answer is validated. */
-import { randomBytes } from "node:crypto";
 import type { Client, Received } from "./client.ts";
+import { insertClient } from "./clientRows.ts";
+import { createCookieJar } from "./cookieJar.ts";
+import { redirectUri as callback } from "./oauthCodes.ts";
 import { password, type TestService } from "./service.ts";
 
-export const callback = "https://app.example/callback";
+export { callback };
 
 type ClientMembers = { name?: string; redirectUris?: string[]; isFirstParty?: boolean; scopes?: string[] };
 
-/** Stores a confidential client that acts for users. Returns its id. */
+/** Stores a confidential client that acts for users. @returns its id */
 export async function storeClient(service: TestService, members: ClientMembers = {}): Promise<string> {
-  const { name = "Parcel tracker", redirectUris = [callback], isFirstParty = false } = members;
-  const { scopes = ["openid", "profile", "account:read"] } = members;
-  const id = `lkc_${randomBytes(16).toString("hex")}`;
-  await service.sql(
-    `INSERT INTO clients (id, name, authentication, grant_types, redirect_uris, scopes, is_first_party)
-     VALUES ($1, $2, 'client_secret', '{authorization_code,refresh_token}', $3, $4, $5)`,
-    [id, name, redirectUris, scopes, isFirstParty],
-  );
-  return id;
+  const defaults = { name: "Parcel tracker", scopes: ["openid", "profile", "account:read"] };
+  return (await insertClient(service, { ...defaults, ...members })).id;
 }
 
 export type PageBrowser = {
@@ -35,28 +30,16 @@ export type PageBrowser = {
 };
 
 export function createPageBrowser({ send }: { send: Client }): PageBrowser {
-  const cookies = new Map<string, string>();
-  const cookieHeader = () => [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
-  const kept = (answer: Received): Received => {
-    for (const line of answer.headers["set-cookie"] ?? []) {
-      const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
-      if (/; Max-Age=0/.test(line)) cookies.delete(name);
-      else cookies.set(name, value);
-    }
-    return answer;
+  const jar = createCookieJar();
+  const open = async (target: string) => jar.keep(await send("GET", target, { headers: jar.headers() }));
+  const submit: PageBrowser["submit"] = async (target, form, headers = {}) => {
+    const all = { ...jar.headers(), "sec-fetch-site": "same-origin", ...headers };
+    return jar.keep(await send("POST", target, { form, headers: all }));
   };
-  const open = async (target: string) => kept(await send("GET", target, { headers: { cookie: cookieHeader() } }));
-  const submit: PageBrowser["submit"] = async (target, form, headers = {}) =>
-    kept(
-      await send("POST", target, {
-        form,
-        headers: { cookie: cookieHeader(), "sec-fetch-site": "same-origin", ...headers },
-      }),
-    );
 
   return {
-    cookies,
-    cookieHeader,
+    cookies: jar.cookies,
+    cookieHeader: () => jar.headers().cookie ?? "",
     open,
     submit,
     async begin(client, parameters = {}) {

@@ -162,7 +162,11 @@ function created(answer: Received): { id: string; username: string } {
  * Runs a statement in a transaction that stays open, so that requests which need the same rows wait in the middle of
  * their work.
  */
-export async function holdLocks({ databaseUrl, sql }: TestService, text: string, values: unknown[]) {
+export async function holdLocks(
+  { databaseUrl, sql }: Pick<TestService, "databaseUrl" | "sql">,
+  text: string,
+  values: unknown[],
+) {
   const client = new pg.Client(databaseUrl);
   await client.connect();
   await client.query("BEGIN");
@@ -184,7 +188,7 @@ export async function holdLocks({ databaseUrl, sql }: TestService, text: string,
 
 /** Every operation needs one of these tables. */
 const renameTables = (from: string, to: string): string =>
-  ["users", "api_key_secrets", "apis", "device_codes"]
+  ["users", "api_key_secrets", "apis", "device_codes", "clients"]
     .map((table) => `ALTER TABLE ${table}${from} RENAME TO ${table}${to}`)
     .join(";");
 

@@ -1,5 +1,5 @@
 /** Verifies Latchkey's tokens and API keys in another service, from memory, and follows revocations. */
-export { ContractError } from "./contract/contract.ts";
+export { ContractError } from "./contract/document.ts";
 export { type ContractGuardOptions, contractGuard } from "./contractGuard.ts";
 export { type Guard, type GuardedRequest, requireScopes } from "./guard.ts";
 export type { Counters, Verifier, VerifierOptions, VerifyOptions } from "./options.ts";

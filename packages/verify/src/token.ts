@@ -82,7 +82,7 @@ type Expected = Header & Pick<ParsedToken, "signedInput" | "signature"> & { issu
 function parseClaims(claims: Readonly<Record<string, unknown>>, expected: Expected): ParsedToken | undefined {
   const { issuer, audience, kid, alg, signedInput, signature } = expected;
   const { iss, aud, client_id: clientId, iat, nbf = 0, exp, jti, epoch } = claims;
-  // Without the proof of its key, whoever sends a bound token may have stolen it (RFC 9449, section 7).
+  // A bound token is valid only with a proof of its key (RFC 9449, section 7), which this package does not verify.
   const isExpected = iss === issuer && aud === audience && claims["cnf"] === undefined;
   if (!isExpected || !isName(clientId) || !isName(jti)) return undefined;
   if (!isTime(iat) || !isTime(nbf) || !isTime(exp) || !isTokenEpoch(epoch)) return undefined;

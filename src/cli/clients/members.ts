@@ -1,6 +1,7 @@
 /** The options of `latchkey clients` that describe a client. */
 import { InvalidArgumentError } from "@commander-js/extra-typings";
 import type { components } from "../../../generated/openapi.ts";
+import { deviceCodeGrant } from "../../clients/grantTypes.ts";
 import { InputError } from "../../errors.ts";
 import { readText } from "../input.ts";
 
@@ -57,8 +58,8 @@ const grants: Record<string, GrantType> = {
   authorization_code: "authorization_code",
   client_credentials: "client_credentials",
   refresh_token: "refresh_token",
-  device_code: "urn:ietf:params:oauth:grant-type:device_code",
-  "urn:ietf:params:oauth:grant-type:device_code": "urn:ietf:params:oauth:grant-type:device_code",
+  device_code: deviceCodeGrant,
+  [deviceCodeGrant]: deviceCodeGrant,
 };
 
 export function collectGrants(text: string, previous: GrantType[] | undefined): GrantType[] {

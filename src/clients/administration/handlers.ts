@@ -2,6 +2,7 @@ import type { components } from "../../../generated/openapi.ts";
 import { clientId, clientSecretId } from "../../identifiers.ts";
 import type { Handler } from "../../openapi/binding.ts";
 import { invalidRequest } from "../../problems/problems.ts";
+import { methodNames } from "../handlers.ts";
 import type { ClientAuthenticationMethod, ClientDefinition, ClientSecret, RegisteredClient } from "../storeTypes.ts";
 import type { ClientAdministration, ClientChange } from "./administration.ts";
 
@@ -80,7 +81,8 @@ function etagCheck(ifMatch: string | undefined): (client: RegisteredClient) => b
   return (client) => etags.includes(etagOf(client));
 }
 
-const withoutMembers = {
+/** The members that a definition need not contain. */
+const defaults = {
   redirectUris: [],
   postLogoutRedirectUris: [],
   scopes: [],
@@ -96,7 +98,7 @@ const withoutMembers = {
 
 /** @throws {Problem} `invalid-request` for a contradiction */
 export const definitionIn = (body: components["schemas"]["NewClient"]): ClientDefinition => ({
-  ...withoutMembers,
+  ...defaults,
   ...changeIn(body),
   name: body.name,
   grantTypes: body.grant_types,
@@ -124,7 +126,6 @@ export function changeIn(body: ChangeBody): ClientChange {
 }
 
 const methods = { none: "none", client_secret_basic: "client_secret", private_key_jwt: "private_key_jwt" } as const;
-const methodNames = { none: "none", client_secret: "client_secret_basic", private_key_jwt: "private_key_jwt" } as const;
 
 function authenticationIn({
   public: isPublic,

@@ -30,8 +30,11 @@ export async function up(knex: Knex): Promise<void> {
       -- As in roles. Tokens of the client itself contain it.
       version integer NOT NULL GENERATED ALWAYS AS IDENTITY,
       created_at timestamptz NOT NULL DEFAULT now(),
-      updated_at timestamptz NOT NULL DEFAULT now()
+      updated_at timestamptz NOT NULL DEFAULT now(),
+      -- When the cleanup last found that the client is in use. NULL: never, or registered by an administrator.
+      last_used_at timestamptz
     );
+    CREATE INDEX clients_unused_idx ON clients (coalesce(last_used_at, created_at)) WHERE registration <> 'administrator';
 
     CREATE TABLE client_secrets (
       id uuid PRIMARY KEY,
@@ -128,8 +131,9 @@ export async function up(knex: Knex): Promise<void> {
     CREATE INDEX device_codes_user_id_idx ON device_codes (user_id);
     CREATE INDEX device_codes_client_id_idx ON device_codes (client_id);
 
-    -- Digests of what may be used once until it expires: the jti of client assertions and of DPoP proofs.
-    CREATE UNLOGGED TABLE used_proofs (
+    -- Digests of what may be used once until it expires: the jti of client assertions and of DPoP proofs. Logged, so that a crash
+    -- does not make them usable again.
+    CREATE TABLE used_proofs (
       digest bytea PRIMARY KEY,
       expires_at timestamptz NOT NULL
     );
@@ -142,7 +146,7 @@ export async function up(knex: Knex): Promise<void> {
       ADD COLUMN IF NOT EXISTS grant_id uuid,
       -- A session of a browser at the pages of this service. It has a cookie instead of a refresh token.
       ADD COLUMN IF NOT EXISTS is_browser boolean NOT NULL DEFAULT false,
-      -- When the user proved who they are. NULL: when the session began.
+      -- When the user authenticated. NULL: when the session began.
       ADD COLUMN IF NOT EXISTS authenticated_at timestamptz,
       -- The key that the refresh token of a public client is bound to (RFC 9449).
       ADD COLUMN IF NOT EXISTS dpop_jkt text;

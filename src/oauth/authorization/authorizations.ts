@@ -9,10 +9,11 @@ import type { Client } from "../../clients/storeTypes.ts";
 import { grantId, type SessionId } from "../../identifiers.ts";
 import { oauthError } from "../../problems/oauthErrors.ts";
 import { invalidRequest, Problem } from "../../problems/problems.ts";
+import { digestOfCode, newCode } from "../codes/codes.ts";
+import type { ReadIdTokenHint } from "../idTokenHints.ts";
 import type { FindRequestedAccess, RequestedAccess } from "../requestedAccess.ts";
-import { digestOfCode, newCode } from "./codes.ts";
 import type { DescribeAccess, DescribedScope } from "./describedScopes.ts";
-import { addToQuery, isInterceptable, isRegistered } from "./redirectUri.ts";
+import { addToQuery, isInterceptable, isRegistered, isTrusted } from "./redirectUri.ts";
 import { type AuthorizationRequest, type RequestFault, type ReturnAddress, readRequest } from "./request.ts";
 import { authorizationSeconds, type Holder, type SealedRequests } from "./sealed.ts";
 import type { AuthorizationStore, Decision, SeenAuthorization, SignedInUser } from "./storeTypes.ts";
@@ -56,7 +57,7 @@ export type Authorizations = {
    * @throws {Problem} `invalid-request` if the client has changed or the request was decided
    */
   proceed(request: AuthorizationRequest, user: SignedInUser | undefined): Promise<Next>;
-  /** @returns when the user of a session proved who they are; `undefined` if there is no such session */
+  /** @returns when the user of a session authenticated; `undefined` if there is no such session */
   authenticationTime(id: SessionId): Promise<Date | undefined>;
   /**
    * Shows the request to a user at the page of a team. The first one who sees it is the only one who may decide.
@@ -75,8 +76,9 @@ export type Authorizations = {
 
 type Parts = {
   clients: Pick<Clients, "find">;
-  requestedAccess: FindRequestedAccess;
-  describe: DescribeAccess;
+  readIdTokenHint: ReadIdTokenHint;
+  findRequestedAccess: FindRequestedAccess;
+  describeAccess: DescribeAccess;
   access: Pick<Access, "rightsOf">;
   sealed: SealedRequests;
   store: AuthorizationStore;
@@ -86,7 +88,8 @@ type Parts = {
 };
 
 export function createAuthorizations(parts: Parts): Authorizations {
-  const { clients, requestedAccess, describe, access, sealed, store, issuer, clock, audit } = parts;
+  const { clients, readIdTokenHint, findRequestedAccess, describeAccess, access, sealed, store, issuer, clock, audit } =
+    parts;
 
   const redirect = ({ redirectUri, state }: ReturnAddress, result: Record<string, string>): Redirect => ({
     kind: "redirect",
@@ -95,26 +98,31 @@ export function createAuthorizations(parts: Parts): Authorizations {
   });
   const redirectFault = (to: ReturnAddress, { error, description }: RequestFault): Redirect =>
     redirect(to, { error, error_description: description });
+  /** For errors before the user has decided. @throws {Problem} `invalid-request`, which is a page, if the client is not trusted */
+  function refuse(client: Client, to: ReturnAddress, fault: RequestFault): Redirect {
+    if (isTrusted(client, to.redirectUri)) return redirectFault(to, fault);
+    throw new Problem("invalid-request", { detail: `${fault.error}: ${fault.description}` });
+  }
 
   async function begin(text: string, holder: Holder): Promise<Begun> {
-    const read = await readRequest(text, clients.find);
+    const read = await readRequest(text, { findClient: clients.find, readIdTokenHint });
     if (read.kind === "untrusted") throw invalidRequest({ parameter: read.parameter, detail: read.detail });
-    if (read.kind === "fault") return redirectFault(read, read.fault);
+    if (read.kind === "fault") return refuse(read.client, read, read.fault);
     const request = { ...read.request, id: randomUUID(), beganAtMs: clock().getTime(), code: newCode() };
     const asked = await accessOf(read.client, request);
-    if ("error" in asked) return redirectFault(request, asked);
+    if ("error" in asked) return refuse(read.client, request, asked);
     // The page of a team has sessions of its own, which this service does not know.
-    if (holder === "api" && request.prompts.includes("none")) return redirectFault(request, loginRequired);
+    if (holder === "api" && request.prompts.includes("none")) return refuse(read.client, request, loginRequired);
     const authorization = await sealed.seal(request, holder);
     return authorization === undefined
-      ? redirectFault(request, { error: "invalid_request", description: "The request is too long." })
+      ? refuse(read.client, request, { error: "invalid_request", description: "The request is too long." })
       : { kind: "interaction", authorization, request };
   }
 
   /** @returns what the client may ask for, or why it may not */
   async function accessOf(client: Client, request: AuthorizationRequest): Promise<RequestedAccess | RequestFault> {
     try {
-      return await requestedAccess(client, { scope: request.scope, resource: request.resource });
+      return await findRequestedAccess(client, { scope: request.scope, resource: request.resource });
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 400) throw error;
       const { error: code, error_description: description } = oauthError(error, error.body(""));
@@ -122,7 +130,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
     }
   }
 
-  /** The client may have changed since the request began. Then its redirect URI may not be right any more. */
+  /** The client may have changed since the request began, and its redirect URI may no longer be registered. */
   async function currentClient({ clientId, redirectUri }: AuthorizationRequest): Promise<Client> {
     const client = await clients.find(clientId);
     const isAllowed = client?.grantTypes.includes("authorization_code");
@@ -138,7 +146,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const { audience } = asked;
     const scopes = heldScopes(await access.rightsOf(user.userId), asked.scopes);
     const needsConsent = await mustAsk(client, request, { user, audience, scopes });
-    return { client, access: { audience, scopes }, ...(await describe({ audience, scopes })), needsConsent };
+    return { client, access: { audience, scopes }, ...(await describeAccess({ audience, scopes })), needsConsent };
   }
 
   /** Users are asked once, and again if another program may be the one that asks (RFC 8252, section 8.6). */
@@ -158,14 +166,14 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const isSilent = request.prompts.includes("none");
     if (!user || mustSignInAgain(request, user)) {
       // The question is not asked, but the client may have changed.
-      await currentClient(request);
-      return isSilent ? redirectFault(request, loginRequired) : { kind: "sign-in" };
+      const client = await currentClient(request);
+      return isSilent ? refuse(client, request, loginRequired) : { kind: "sign-in" };
     }
     const question = await questionFor(request, user);
     if ("error" in question) return redirectFault(request, question);
     if (!question.needsConsent) return allowUnseen(request, user, question);
-    if (isSilent) return redirectFault(request, consentRequired);
-    // In the same browser, another user may continue: the form of the first one decides nothing any more.
+    if (isSilent) return refuse(question.client, request, consentRequired);
+    // Another user may continue in the same browser. The form of the first user is rejected from then on.
     if (!(await store.see(seenBy(request, user, question), true))) throw decided();
     return { kind: "consent", question };
   }
@@ -245,12 +253,16 @@ const consentRequired: RequestFault = { error: "consent_required", description: 
 const accessDenied: RequestFault = { error: "access_denied", description: "The user denied the request." };
 
 const invalidAuthorization = (detail: string): Problem => invalidRequest({ parameter: "authorization", detail });
-const clientChanged = (): Problem => invalidAuthorization("is of a client that was changed or deleted meanwhile");
+const clientChanged = (): Problem => invalidAuthorization("belongs to a client that was changed or deleted since");
 const decided = (): Problem =>
-  invalidAuthorization("was decided, is shown to another user, or its client was changed meanwhile");
+  invalidAuthorization("was decided, is shown to another user, or its client or grant was changed since");
 
 /** `select_account` is a reason to sign in as well: this service has one user at a time in a browser. */
-function mustSignInAgain({ prompts, maxAgeSeconds, beganAtMs }: AuthorizationRequest, user: SignedInUser): boolean {
+function mustSignInAgain(
+  { expectedUser, prompts, maxAgeSeconds, beganAtMs }: AuthorizationRequest,
+  user: SignedInUser,
+): boolean {
+  if (expectedUser !== undefined && user.userId !== expectedUser) return true;
   const authenticatedAtMs = user.authenticatedAt.getTime();
   if (authenticatedAtMs >= beganAtMs) return false;
   const isAsked = prompts.includes("login") || prompts.includes("select_account");

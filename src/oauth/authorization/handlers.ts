@@ -6,9 +6,9 @@ import { invalidRequest, Problem } from "../../problems/problems.ts";
 import type { BrowserSessions } from "../../sessions/browser/browserSessions.ts";
 import { browserCookie, browserSecret, sessionCookieName } from "../../sessions/browser/cookies.ts";
 import type { BrowserSession } from "../../sessions/browser/storeTypes.ts";
-import { directClientId } from "../../tokens/claims.ts";
+import { isDelegated } from "../../tokens/claims.ts";
 import type { Authorizations, Question } from "./authorizations.ts";
-import { asQuery } from "./parameters.ts";
+import { asQuery, maxQueryLength } from "./parameters.ts";
 import { addToQuery, formTarget } from "./redirectUri.ts";
 import type { AuthorizationRequest } from "./request.ts";
 import { authorizationSeconds } from "./sealed.ts";
@@ -60,9 +60,6 @@ export const submitAuthorizationRequest = (
   },
 });
 
-/** Requests have 16 KiB for all headers and the URL. */
-const maxQueryLength = 12_288;
-
 type ApiParts = { authorizations: Authorizations; clock: () => Date };
 
 export const getAuthorization =
@@ -110,7 +107,7 @@ async function decidingUser(
 ): Promise<SignedInUser> {
   const { userId, epoch } = principal;
   if (principal.proof === "password") return { userId, epoch, authenticatedAt: clock(), browserSessionId: undefined };
-  if (principal.clientId !== directClientId) throw new Problem("login-required");
+  if (isDelegated(principal)) throw new Problem("login-required");
   const { sessionId, issuedAt } = principal;
   // A refreshed token is newer than the sign-in.
   const authenticatedAt = sessionId === undefined ? issuedAt : await authorizations.authenticationTime(sessionId);

@@ -1,4 +1,4 @@
-/** The parameters of an authorization request, from a query or a form (RFC 6749, section 3.1). */
+/** The parameters of a request with which a client sends a browser, from a query or a form (RFC 6749, section 3.1). */
 
 export type Parameters = {
   /** The value; of a repeated parameter, the first one. `undefined` if it is absent or empty. */
@@ -23,6 +23,9 @@ export function parseParameters(text: string): Parameters | undefined {
   // A parameter without a value is treated as if it was omitted.
   return { get: (name) => values.get(name) || undefined, repeated };
 }
+
+/** For a redirect. Requests have 16 KiB for all headers and the URL. */
+export const maxQueryLength = 12_288;
 
 /** @returns the same parameters in ASCII, for a URL; `undefined` as `parseParameters` */
 export const asQuery = (text: string): string | undefined =>

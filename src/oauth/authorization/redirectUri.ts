@@ -1,4 +1,5 @@
 /** Redirect URIs of clients (RFC 6749, section 3.1.2; RFC 9700, section 4.1). */
+import type { Client } from "../../clients/storeTypes.ts";
 
 /** The host and the port of a loopback redirect URI. `localhost` is excluded: it may resolve to another host (RFC 8252, section 8.3). */
 const loopback = /^http:\/\/(127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?(?=[/?]|$)/;
@@ -22,9 +23,23 @@ const withoutPort = (uri: string): string => uri.replace(loopback, "http://$1");
 
 /**
  * Whether another program on the user's device can receive what is sent to a redirect URI: it has a scheme that any program can
- * claim, or a loopback address. Then the identity of a public client is not certain (RFC 8252, section 8.6).
+ * claim, or is `http`, which is registered for a loopback address or `localhost` only. Then the identity of a public client is not
+ * certain (RFC 8252, section 8.6).
  */
-export const isInterceptable = (uri: string): boolean => !/^https?:/i.test(uri) || loopback.test(uri);
+export const isInterceptable = (uri: string): boolean => !/^https:/i.test(uri);
+
+/**
+ * Whether a browser may be sent to a redirect URI before its user has decided. Nobody has verified a client that registered itself:
+ * its page could be one for phishing, behind a link to this service (RFC 9700, section 4.11.2). A program on the device is no page.
+ */
+export const isTrusted = ({ registration, isFirstParty }: Client, uri: string): boolean =>
+  registration === "administrator" || isFirstParty || isInterceptable(uri);
+
+/** What people see of a redirect URI: its host, or the scheme of a native application. What follows such a scheme is no host. */
+export function placeOf(uri: string): string {
+  const { host, protocol } = new URL(uri);
+  return /^https?:$/.test(protocol) ? host : protocol;
+}
 
 /** What `form-action` of a Content-Security-Policy must allow for a form that redirects to this URI. */
 export const formTarget = (uri: string): string =>
@@ -38,6 +53,7 @@ export function addToQuery(uri: string, parameters: Readonly<Record<string, stri
   const added = Object.entries(parameters)
     .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]))
     .join("&");
+  if (added === "") return uri;
   const separator = !uri.includes("?") ? "?" : /[?&]$/.test(uri) ? "" : "&";
   return `${uri}${separator}${added}`;
 }

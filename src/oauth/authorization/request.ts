@@ -5,7 +5,8 @@
 
 import type { Clients } from "../../clients/clients.ts";
 import type { Client } from "../../clients/storeTypes.ts";
-import { type ClientId, clientId } from "../../identifiers.ts";
+import { type ClientId, clientId, type UserId } from "../../identifiers.ts";
+import type { IdTokenHint, ReadIdTokenHint } from "../idTokenHints.ts";
 import { type Parameters, parseParameters } from "./parameters.ts";
 import { isRegistered } from "./redirectUri.ts";
 
@@ -32,6 +33,8 @@ export type AuthorizationRequest = {
   maxAgeSeconds: number | undefined;
   /** A username that the client expects. */
   loginHint: string | undefined;
+  /** The only user whose code the client accepts, from `id_token_hint`. */
+  expectedUser: UserId | undefined;
   /** The thumbprint of the key that the tokens are to be bound to. */
   dpopJkt: string | undefined;
 };
@@ -39,20 +42,23 @@ export type AuthorizationRequest = {
 /** An error for the client, in the query of its redirect URI (RFC 6749, section 4.1.2.1). `description`: printable ASCII. */
 export type RequestFault = { error: string; description: string };
 
-/** Where the browser returns to, whatever the result is. */
+/** Where the browser returns to, with a code or an error. */
 export type ReturnAddress = Pick<AuthorizationRequest, "redirectUri" | "state">;
 
 export type ReadRequest =
-  /** The redirect URI is not known to be right, so that the user is told on a page. `parameter`: the one that is wrong. */
+  /** The redirect URI is not verified, so the error is shown on a page. `parameter`: the one that is wrong. */
   | { kind: "untrusted"; parameter: string; detail: string }
-  | ({ kind: "fault"; fault: RequestFault } & ReturnAddress)
+  | ({ kind: "fault"; client: Client; fault: RequestFault } & ReturnAddress)
   | { kind: "valid"; client: Client; request: Omit<AuthorizationRequest, "id" | "beganAtMs" | "code"> };
+
+type Sources = { findClient: Clients["find"]; readIdTokenHint: ReadIdTokenHint };
 
 /**
  * Reads and validates a request, except its scope and resource.
  * @param text the query, or the form
+ * @throws {Problem} `database-unavailable`, `revocations-stale`
  */
-export async function readRequest(text: string, findClient: Clients["find"]): Promise<ReadRequest> {
+export async function readRequest(text: string, { findClient, readIdTokenHint }: Sources): Promise<ReadRequest> {
   const parameters = parseParameters(text);
   if (!parameters) return untrusted("query", "is not percent-encoded UTF-8");
   const once = ["client_id", "redirect_uri"].find((name) => parameters.repeated.has(name));
@@ -67,7 +73,9 @@ export async function readRequest(text: string, findClient: Clients["find"]): Pr
 
   const state = returnedState(parameters);
   const fault = findFault(parameters, client);
-  if (fault) return { kind: "fault", fault, redirectUri, state };
+  if (fault) return { kind: "fault", client, fault, redirectUri, state };
+  const hint = await hintOf(parameters, client, readIdTokenHint);
+  if (!hint) return { kind: "fault", client, fault: wrongHint, redirectUri, state };
   const maxAge = parameters.get("max_age");
   const request = {
     clientId: client.id,
@@ -79,7 +87,8 @@ export async function readRequest(text: string, findClient: Clients["find"]): Pr
     nonce: parameters.get("nonce"),
     prompts: promptsOf(parameters) as Prompt[],
     maxAgeSeconds: maxAge === undefined ? undefined : Number(maxAge),
-    loginHint: loginHintOf(parameters),
+    loginHint: hint.username ?? loginHintOf(parameters),
+    expectedUser: hint.userId,
     dpopJkt: parameters.get("dpop_jkt"),
   };
   return { kind: "valid", client, request };
@@ -165,7 +174,7 @@ function requireQueryMode({ get }: Parameters): RequestFault | undefined {
 /** The SHA-256 digest of a code verifier in base64url, without unused bits. */
 const digestText = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 
-/** Without a challenge, or with `plain`, whoever sees the request or the code could redeem the code (RFC 9700, section 2.1.1). */
+/** Without a challenge, or with `plain`, an attacker who sees the request and the code could redeem it (RFC 9700, section 2.1.1). */
 function requireChallenge({ get }: Parameters): RequestFault | undefined {
   const challenge = get("code_challenge");
   if (challenge === undefined) return invalid("code_challenge is required (PKCE, RFC 7636).");
@@ -199,6 +208,23 @@ function requireThumbprint({ get }: Parameters): RequestFault | undefined {
   const thumbprint = get("dpop_jkt");
   const isThumbprint = thumbprint === undefined || digestText.test(thumbprint);
   return isThumbprint ? undefined : invalid("dpop_jkt is not a SHA-256 thumbprint in base64url.");
+}
+
+const wrongHint = invalid("id_token_hint is not an ID token that this service has issued to the client.");
+
+/**
+ * The username is that of the token: who has a token without it must not learn it from the sign-in page.
+ * @returns `undefined` if the hint is no ID token of the client
+ */
+async function hintOf(
+  { get }: Parameters,
+  client: Client,
+  readIdTokenHint: ReadIdTokenHint,
+): Promise<Partial<IdTokenHint> | undefined> {
+  const text = get("id_token_hint");
+  if (text === undefined) return {};
+  const hint = await readIdTokenHint(text);
+  return hint?.clientId === client.id ? hint : undefined;
 }
 
 /** It is only a hint: what cannot be a username is ignored. */

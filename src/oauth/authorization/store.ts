@@ -26,8 +26,12 @@ const seenParameters = {
   expiresAt: timestamptz,
 };
 
-/** Locked, so that it is not deleted before the rows are inserted that refer to it. Unchanged since it was checked. */
+/** Locks the client until the rows that refer to it are inserted. Its version shows that it is unchanged since it was checked. */
 const checkedClient = "SELECT id, version FROM clients WHERE id = :clientId AND version = :clientVersion FOR KEY SHARE";
+
+/** For a row that was inserted when the request was seen before. */
+const replaceSeen = `user_id = excluded.user_id, client_version = excluded.client_version, audience = excluded.audience,
+          scopes = excluded.scopes`;
 
 const see = statement({
   name: "see-authorization",
@@ -36,9 +40,7 @@ const see = statement({
     INSERT INTO authorizations (id, user_id, client_id, client_version, audience, scopes, expires_at)
     SELECT :id, viewer.id, client.id, client.version, :audience, :scopes, :expiresAt
     FROM viewer, client WHERE :expiresAt > now()
-    ON CONFLICT (id) DO UPDATE
-      SET user_id = excluded.user_id, client_version = excluded.client_version, audience = excluded.audience,
-          scopes = excluded.scopes
+    ON CONFLICT (id) DO UPDATE SET ${replaceSeen}
       WHERE authorizations.decision IS NULL AND (:mayChangeUser OR authorizations.user_id = excluded.user_id)`,
   parameters: { ...seenParameters, mayChangeUser: boolean },
 });
@@ -114,16 +116,24 @@ const allow = statement({
   columns: accessColumns,
 });
 
+/**
+ * Another user may have seen it before, in the same browser. A concurrent withdrawal of the grant waits for this lock, or comes first:
+ * then the user has to be asked. The grant is locked after the user and the client, as everywhere.
+ */
 const allowUnseen = statement({
   name: "allow-unseen-authorization",
-  sql: `WITH owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (${checkedClient}), decided AS (
+  sql: `WITH owner AS MATERIALIZED (${owner}), client AS MATERIALIZED (${checkedClient}), allowed_before AS MATERIALIZED (
+      SELECT grants.id FROM owner, client, grants
+      WHERE user_id = owner.id AND client_id = client.id AND audience = :audience AND scopes @> :scopes
+      FOR NO KEY UPDATE OF grants
+    ), decided AS (
       INSERT INTO authorizations (id, user_id, client_id, client_version, audience, scopes, decision, expires_at)
       SELECT :id, owner.id, client.id, client.version, :audience, :scopes, 'allowed', :expiresAt
-      FROM owner, client WHERE :expiresAt > now()
-      ON CONFLICT DO NOTHING
+      FROM owner, client WHERE :expiresAt > now() AND (:isFirstParty OR EXISTS (SELECT FROM allowed_before))
+      ON CONFLICT (id) DO UPDATE SET ${replaceSeen}, decision = excluded.decision WHERE authorizations.decision IS NULL
       RETURNING *
     ), ${issueCode}`,
-  parameters: { ...seenParameters, ...ownerParameters, ...codeParameters },
+  parameters: { ...seenParameters, ...ownerParameters, isFirstParty: boolean, ...codeParameters },
   columns: accessColumns,
 });
 
@@ -190,7 +200,7 @@ export function authorizationStore(database: Database): AuthorizationStore {
 
     async allowUnseen({ reason, ...seen }, user, grantId, code) {
       const decision = { ...seenValues(seen), ...ownerValues(user), grantId, ...codeValues(code, user) };
-      const values = { ...decision, audit: auditContext({ reason }) };
+      const values = { ...decision, isFirstParty: reason === "first-party", audit: auditContext({ reason }) };
       return await database.write((knex) => allowUnseen.first(knex, values));
     },
 

@@ -9,7 +9,7 @@ export type SignedInUser = {
   userId: UserId;
   /** The user's token epoch when they signed in. A higher one ends the codes that they allow. */
   epoch: number;
-  /** When the user proved who they are. */
+  /** When the user authenticated. */
   authenticatedAt: Date;
   /** The session of the browser; `undefined` at the page of a team. */
   browserSessionId: SessionId | undefined;
@@ -52,7 +52,10 @@ export type AuthorizationStore = {
    * the client has changed since, or the credentials of the user were revoked
    */
   allow(id: string, user: SignedInUser, grantId: GrantId, code: NewCode): Promise<RequestedAccess | undefined>;
-  /** Allows what the user need not see. @returns as `allow` */
+  /**
+   * Allows what the user need not see: the client is first-party, or the user has allowed all of it before.
+   * @returns as `allow`; `undefined` also if the user has withdrawn the grant since
+   */
   allowUnseen(
     authorization: SeenAuthorization & { reason: "first-party" | "granted-before" },
     user: SignedInUser,
@@ -61,7 +64,7 @@ export type AuthorizationStore = {
   ): Promise<RequestedAccess | undefined>;
   /** @returns as `allow` */
   deny(id: string, user: SignedInUser): Promise<RequestedAccess | undefined>;
-  /** @returns when the user of a session proved who they are; `undefined` if there is no such session */
+  /** @returns when the user of a session authenticated; `undefined` if there is no such session */
   findAuthenticationTime(id: SessionId): Promise<Date | undefined>;
   /** Whether the user has made this decision before, and the code can still be redeemed. */
   hasDecided(id: string, userId: UserId, decision: Decision, digest: Buffer): Promise<boolean>;

@@ -18,16 +18,34 @@ const presentedParameters = {
   proofKey: nullable(text),
 };
 
+/** Unless the session was ended in which the user has allowed it. */
+const isSessionLive = `(browser_session_id IS NULL OR EXISTS (
+  SELECT FROM sessions WHERE sessions.id = browser_session_id AND ended_at IS NULL))`;
+
+/** The port of a loopback address is free, as in `isRegistered`. */
+const withoutPort = (uri: string) => `regexp_replace(${uri}, '^(http://(127\\.0\\.0\\.1|\\[::1\\])):[0-9]+', '\\1')`;
+/** Unless the URI to which the code was sent has been removed from the client. */
+const isStillRegistered = `${withoutPort("redirect_uri")} IN (
+  SELECT ${withoutPort("registered")} FROM unnest(client.redirect_uris) AS registered)`;
+
 /** What has ended the user's tokens since, has ended the code as well. */
 const redeemCode = statement({
   name: "redeem-authorization-code",
   sql: `WITH ${lockOwner("(SELECT user_id FROM authorization_codes WHERE digest = :digest)")}, redeemed AS MATERIALIZED (
       UPDATE authorization_codes SET redeemed_at = now(), session_id = :sessionId FROM owner, client
       WHERE ${presented} AND user_id = owner.id AND user_epoch = token_epoch AND redeemed_at IS NULL AND expires_at > now()
+        AND ${isSessionLive} AND ${isStillRegistered}
       RETURNING authorization_codes.*
     ), ${startSession("redeemed", ", redeemed.nonce")}`,
   parameters: { ...startParameters, ...presentedParameters, audit: auditParameter },
   columns: { ...startedColumns, nonce: nullable(text) },
+});
+
+const findCodeAudience = statement({
+  name: "find-code-audience",
+  sql: "SELECT audience FROM authorization_codes WHERE digest = :digest AND client_id = :clientId",
+  parameters: { digest: bytea, clientId },
+  columns: { audience: text },
 });
 
 const findRedeemedCode = statement({
@@ -39,6 +57,9 @@ const findRedeemedCode = statement({
 });
 
 export const codeStore = (database: Database): CodeStore => ({
+  findAudience: async (digest, clientId) =>
+    (await database.read((knex) => findCodeAudience.first(knex, { digest, clientId })))?.audience,
+
   async redeem(code, session) {
     const values = { ...code, ...session, audit: auditContext() };
     const row = await database.write((knex) => redeemCode.first(knex, values));

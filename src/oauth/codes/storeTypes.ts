@@ -16,10 +16,13 @@ export type RedeemedCode = { userId: UserId; sessionId: SessionId };
 
 /** Each method may throw the problem `database-unavailable`. */
 export type CodeStore = {
+  /** @returns the audience of a code of this client, which may have been redeemed; `undefined` if there is none */
+  findAudience(digest: Buffer, clientId: ClientId): Promise<string | undefined>;
   /**
    * Redeems a code and starts its session. One of several concurrent calls succeeds.
    * @returns `undefined` if the code is not valid: it is unknown, of another client, was redeemed, has expired or was ended with the
-   * user's tokens, or the verifier, the redirect URI or the key is wrong
+   * user's tokens or with the session in which it was allowed, the client has no longer the redirect URI to which it was sent, or the
+   * verifier, the redirect URI or the key is wrong
    */
   redeem(
     code: PresentedCode,

@@ -3,7 +3,7 @@ import { auditParameter, recordEvent } from "../../audit/recordEvent.ts";
 import { clientId, grantId, sessionId, userId } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { statement } from "../../database/sql.ts";
-import { arrayOf, bytea, integer, narrowed, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
+import { arrayOf, boolean, bytea, integer, narrowed, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
 import { lockOwner, startedColumns, startParameters, startSession, toStarted } from "../../sessions/clients/store.ts";
 import { addToGrant, owner, ownerParameters } from "../authorization/store.ts";
 import type { DeviceCodeState, DeviceCodeStore, DeviceDecision } from "./storeTypes.ts";
@@ -15,11 +15,16 @@ const earlySeconds = 1;
 /** A device that has lost the response to a poll polls again after its interval. */
 const retrySeconds = 30;
 
+/** The client may have been deleted since it was authenticated. */
 const insertDeviceCode = statement({
   name: "insert-device-code",
-  sql: `INSERT INTO device_codes (digest, user_code_hmac, client_id, audience, scopes, expires_at, interval_seconds)
-    VALUES (:digest, :userCodeHmac, :clientId, :audience, :scopes, now() + make_interval(secs => :lifetime), :interval)
-    ON CONFLICT (user_code_hmac) DO NOTHING`,
+  sql: `WITH client AS MATERIALIZED (SELECT id FROM clients WHERE id = :clientId FOR KEY SHARE), inserted AS (
+      INSERT INTO device_codes (digest, user_code_hmac, client_id, audience, scopes, expires_at, interval_seconds)
+      SELECT :digest, :userCodeHmac, id, :audience, :scopes, now() + make_interval(secs => :lifetime), :interval FROM client
+      ON CONFLICT (user_code_hmac) DO NOTHING
+      RETURNING digest
+    )
+    SELECT EXISTS (SELECT FROM inserted) AS "isInserted" FROM client`,
   parameters: {
     digest: bytea,
     userCodeHmac: bytea,
@@ -29,9 +34,10 @@ const insertDeviceCode = statement({
     lifetime: integer,
     interval: integer,
   },
+  columns: { isInserted: boolean },
 });
 
-/** Nobody has decided about it, and it has not expired. */
+/** Neither decided nor expired. */
 const pending = "user_code_hmac = ANY(:userCodes) AND decision IS NULL AND expires_at > now()";
 const requestColumns = { clientId, audience: text, scopes: arrayOf(text) };
 
@@ -93,7 +99,7 @@ const pollDeviceCode = statement({
           WHEN expires_at <= now() THEN 'expired'
           WHEN decision IS NOT NULL THEN decision
           WHEN last_polled_at > now() - make_interval(secs => interval_seconds - ${earlySeconds}) THEN 'early'
-          ELSE 'pending' END AS state, user_id, session_id
+          ELSE 'pending' END AS state, audience, user_id, session_id
       FROM device_codes WHERE digest = :digest AND client_id = :clientId FOR NO KEY UPDATE
     ), polled AS (
       UPDATE device_codes
@@ -101,9 +107,14 @@ const pollDeviceCode = statement({
           interval_seconds = interval_seconds + CASE state WHEN 'early' THEN ${slowDownSeconds} ELSE 0 END
       FROM code WHERE device_codes.digest = code.digest AND state IN ('early', 'pending')
     )
-    SELECT state, user_id AS "userId", session_id AS "sessionId" FROM code`,
+    SELECT state, audience, user_id AS "userId", session_id AS "sessionId" FROM code`,
   parameters: { digest: bytea, clientId },
-  columns: { state: narrowed<DeviceCodeState>(text), userId: nullable(userId), sessionId: nullable(sessionId) },
+  columns: {
+    state: narrowed<DeviceCodeState>(text),
+    audience: text,
+    userId: nullable(userId),
+    sessionId: nullable(sessionId),
+  },
 });
 
 /** What has ended the user's tokens since the decision has ended the code as well. */
@@ -122,7 +133,8 @@ const redeemDeviceCode = statement({
 export const deviceCodeStore = (database: Database): DeviceCodeStore => ({
   async insert({ lifetimeSeconds, intervalSeconds, ...code }) {
     const values = { ...code, lifetime: lifetimeSeconds, interval: intervalSeconds };
-    return (await database.write((knex) => insertDeviceCode.count(knex, values))) > 0;
+    const row = await database.write((knex) => insertDeviceCode.first(knex, values));
+    return row?.isInserted;
   },
 
   findPending: (userCodes) => database.read((knex) => findPendingDeviceCode.first(knex, { userCodes })),

@@ -19,7 +19,7 @@ export type DeviceRequest = { clientId: ClientId; audience: string; scopes: read
 
 export type DeviceDecision = SignedInUser & {
   decision: "allowed" | "denied";
-  /** Of the requested scopes, those that the user has. Others are not allowed, also if the user gets them later. */
+  /** Of the requested scopes, those that the user has seen and has. No others are allowed, even if the user gets them later. */
   held: readonly string[];
   /** The id of the grant, if the user has not allowed this client anything before. */
   grantId: GrantId;
@@ -33,6 +33,7 @@ export type DeviceCodeState = "pending" | "early" | "expired" | "denied" | "allo
 
 export type PolledDeviceCode = {
   state: DeviceCodeState;
+  audience: string;
   /** Once it is decided. */
   userId: UserId | null;
   /** Once it is redeemed. */
@@ -41,8 +42,8 @@ export type PolledDeviceCode = {
 
 /** Each method may throw the problem `database-unavailable`. */
 export type DeviceCodeStore = {
-  /** @returns whether it was stored; `false` if the user code is in use */
-  insert(code: NewDeviceCode): Promise<boolean>;
+  /** @returns whether it was stored: `false` if the user code is in use, `undefined` if the client was deleted meanwhile */
+  insert(code: NewDeviceCode): Promise<boolean | undefined>;
   /** @returns the request with this user code; `undefined` if there is none, it has expired or was decided */
   findPending(userCodes: UserCodeHmacs): Promise<DeviceRequest | undefined>;
   /**
@@ -51,7 +52,7 @@ export type DeviceCodeStore = {
    */
   decide(userCodes: UserCodeHmacs, decision: DeviceDecision): Promise<DeviceRequest | undefined>;
   /**
-   * Records a poll. If a pending request is polled too early, its interval becomes longer for good (RFC 8628, section 3.5).
+   * Records a poll. If a pending request is polled too early, its interval is extended permanently (RFC 8628, section 3.5).
    * @returns `undefined` if the client has no such code
    */
   poll(digest: Buffer, clientId: ClientId): Promise<PolledDeviceCode | undefined>;

@@ -1,58 +1,47 @@
 /** A client redeems an authorization code (RFC 6749, section 4.1.3; OAuth 2.1, section 4.1.3; PKCE: RFC 7636, section 4.6). */
 import { createHash } from "node:crypto";
 import type { Audit } from "../../audit/audit.ts";
-import type { ClientId, SessionId, UserId } from "../../identifiers.ts";
-import type { Revocation } from "../../revocations/revocations.ts";
+import type { ClientId } from "../../identifiers.ts";
 import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
-import { digestOfCode } from "../authorization/codes.ts";
-import type { CodeStore, RedeemedCode } from "../codes/storeTypes.ts";
-import { type GrantHandler, invalidGrant, requireParameter } from "./grant.ts";
+import { digestOfCode } from "../codes/codes.ts";
+import type { CodeStore } from "../codes/storeTypes.ts";
+import { narrowedAccess } from "../requestedAccess.ts";
+import { type GrantHandler, invalidGrant, requireParameter, type TokenParameters } from "./grant.ts";
 import type { IssueUserTokens } from "./userTokens.ts";
 
 type Parts = {
   store: CodeStore;
   sessions: ClientSessions;
   issueUserTokens: IssueUserTokens;
-  /** Ends the session of a code that is used again, with its tokens. */
-  endReplayedSession(userId: UserId, sessionId: SessionId): Promise<Revocation | undefined>;
-  /** Applies a revocation on this instance at once. */
-  enforce(revocation: Revocation): void;
   audit: Audit;
 };
 
-export function authorizationCode({
-  store,
-  sessions,
-  issueUserTokens,
-  endReplayedSession,
-  enforce,
-  audit,
-}: Parts): GrantHandler {
-  async function endReplayed({ userId, sessionId }: RedeemedCode, clientId: ClientId): Promise<void> {
-    const ended = await endReplayedSession(userId, sessionId);
-    if (!ended) return;
-    enforce(ended);
-    audit("authorization-code-reused", { userId, sessionId, clientId });
+export function authorizationCode({ store, sessions, issueUserTokens, audit }: Parts): GrantHandler {
+  /** Before the code is used up. @throws {Problem} `invalid-target` if the client asks for another audience than the user allowed */
+  async function requireResource({ resource }: TokenParameters, digest: Buffer, clientId: ClientId): Promise<void> {
+    const audience = resource === undefined ? undefined : await store.findAudience(digest, clientId);
+    if (audience !== undefined) narrowedAccess({ audience, scopes: [] }, { resource });
   }
 
   return async (client, parameters, proofKey) => {
     const presented = {
       digest: digestOfCode(requireParameter(parameters, "code")),
       clientId: client.id,
-      // A database compares it, not in constant time: nobody can choose a verifier by the beginning of its digest.
+      // The database does not compare it in constant time. It need not: a verifier cannot be chosen by the first bytes of its digest.
       codeChallenge: challengeOf(requireParameter(parameters, "code_verifier")),
       // OAuth 2.1 leaves it out, because the verifier binds the code to the request. If it is sent, it must be the same.
       redirectUri: parameters.redirect_uri ?? null,
       proofKey: proofKey ?? null,
     };
+    await requireResource(parameters, presented.digest, client.id);
     const prepared = sessions.prepare(client, proofKey);
     const redeemed = await store.redeem(presented, prepared.values);
     if (!redeemed) {
-      // Only whoever could have redeemed the code: otherwise a stranger who sees it could end the session.
+      // Only with the right client, verifier and redirect URI. Otherwise anyone who sees the code could end the session.
       const replayed = await store.findRedeemed(presented);
       const reason = replayed ? "redeemed" : "invalid";
       audit("authorization-code-refused", { userId: replayed?.userId, clientId: client.id, reason });
-      if (replayed) await endReplayed(replayed, client.id);
+      if (replayed) await sessions.endReplayed("authorization-code-reused", { ...replayed, clientId: client.id });
       throw invalidGrant();
     }
     const { nonce, ...session } = redeemed;

@@ -3,9 +3,8 @@ import { auditParameter, recordEvent } from "../../audit/recordEvent.ts";
 import { clientId, grantId, userId } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { statement } from "../../database/sql.ts";
-import { arrayOf, integer, json, nullable, text, timestamptz, uuid } from "../../database/sqlTypes.ts";
-import type { Revocation } from "../../revocations/revocations.ts";
-import { revoke } from "../../revocations/revoke.ts";
+import { arrayOf, integer, nullable, text, timestamptz, uuid } from "../../database/sqlTypes.ts";
+import { revocationsColumn, revoke, selectedRevocations, toRevocations } from "../../revocations/revoke.ts";
 import type { UserGrantStore } from "./storeTypes.ts";
 
 const listGrants = statement({
@@ -28,8 +27,8 @@ const listGrants = statement({
 });
 
 /**
- * Locks the user, the client and the grant, in the order in which all statements lock them: whoever redeems a code of the grant locks
- * the user, and whoever allows more locks the grant. The next statement of the transaction sees what they have committed.
+ * Locks the user, the client and the grant, in the order in which all statements lock them: the redemption of a code locks the user,
+ * and another consent locks the grant. The next statement of the transaction sees what they have committed.
  */
 const lockGrant = statement({
   name: "lock-grant",
@@ -64,14 +63,14 @@ const deleteGrant = statement({
       ${recordEvent({ event: "grant-deleted", from: "deleted", subject: "deleted.user_id", details: grantDetails })}
     )
     SELECT client_id AS "clientId", audience, scopes,
-      (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS revoked
+      ${selectedRevocations} AS revoked
     FROM deleted`,
   parameters: { id: grantId, userId, audit: auditParameter },
   columns: {
     clientId,
     audience: text,
     scopes: arrayOf(text),
-    revoked: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
+    revoked: revocationsColumn,
   },
 });
 
@@ -84,7 +83,7 @@ export const userGrantStore = (database: Database): UserGrantStore => ({
       knex.transaction(async (transaction) => {
         if ((await lockGrant.count(transaction, { id, userId })) === 0) return undefined;
         const { revoked, ...grant } = await deleteGrant.one(transaction, { id, userId, audit: auditContext() });
-        return { ...grant, revocations: revoked.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })) };
+        return { ...grant, revocations: toRevocations(revoked) };
       }),
     ),
 });

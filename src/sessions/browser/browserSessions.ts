@@ -6,7 +6,6 @@ import { randomBytes } from "node:crypto";
 import { v7 as uuidv7 } from "uuid";
 import { sessionId } from "../../identifiers.ts";
 import type { PasswordPrincipal } from "../../principal.ts";
-import { Problem } from "../../problems/problems.ts";
 import { digestOf } from "../refreshSecrets.ts";
 import type { Sessions } from "../sessions.ts";
 import type { Device } from "../storeTypes.ts";
@@ -26,20 +25,16 @@ const renewalSeconds = 3_600;
 
 export function createBrowserSessions({ store, sessions, idleSeconds }: Parts) {
   /**
-   * Starts a session with a new cookie, so that a cookie from before the sign-in is worth nothing. Ends the browser's previous
+   * Starts a session with a new cookie, so that an attacker cannot plant a known one (session fixation). Ends the browser's previous
    * session, also if it is another user's.
    * @param previous the value of the cookie that the browser has sent
    * @returns the value of the new cookie
    * @throws {Problem} `invalid-credentials` if the password was changed meanwhile
    */
-  async function create(
-    principal: PasswordPrincipal,
-    device: Device,
-    previous: string | undefined,
-  ): Promise<{ cookie: string; session: BrowserSession }> {
+  async function create(principal: PasswordPrincipal, device: Device, previous: string | undefined): Promise<string> {
     const id = sessionId(uuidv7());
     const secret = randomBytes(32).toString("base64url");
-    const grant = await sessions.insert(principal, device, {
+    await sessions.insert(principal, device, {
       id,
       seed: randomBytes(32),
       digest: digestOf(secret),
@@ -48,8 +43,7 @@ export function createBrowserSessions({ store, sessions, idleSeconds }: Parts) {
       scopes: null,
     });
     await end(previous);
-    const { userId, username, epoch, authenticatedAt } = grant;
-    return { cookie: `${id}.${secret}`, session: { id, userId, username, epoch, authenticatedAt } };
+    return `${id}.${secret}`;
   }
 
   /**
@@ -74,14 +68,7 @@ export function createBrowserSessions({ store, sessions, idleSeconds }: Parts) {
     if (session) await sessions.end(session.userId, session.id);
   }
 
-  /** @throws {Problem} `authentication-required` for a browser without a live session */
-  async function require(cookie: string | undefined): Promise<BrowserSession> {
-    const session = await find(cookie);
-    if (!session) throw new Problem("authentication-required");
-    return session;
-  }
-
-  return { create, find, require, end };
+  return { create, find, end };
 }
 
 const form = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([\w-]{43})$/;

@@ -5,7 +5,7 @@ import type { Caller } from "../../principal.ts";
 /** A live session of a browser at the pages of this service. */
 export type BrowserSession = Caller & {
   id: SessionId;
-  /** When the user proved who they are. */
+  /** When the user authenticated. */
   authenticatedAt: Date;
 };
 

@@ -6,12 +6,12 @@ import { v7 as uuidv7 } from "uuid";
 import type { Audit } from "../../audit/audit.ts";
 import { clientSubject } from "../../clients/clients.ts";
 import type { Client } from "../../clients/storeTypes.ts";
-import { type ClientId, type SessionId, sessionId } from "../../identifiers.ts";
+import { type ClientId, type SessionId, sessionId, type UserId } from "../../identifiers.ts";
 import { requestContext } from "../../requestContext.ts";
 import { clockMarginSeconds, type Revocation } from "../../revocations/revocations.ts";
 import type { AccessTokens, IssueToken, TokenClient } from "../../tokens/accessTokens.ts";
 import { digestOf, formatToken, type RefreshSecrets } from "../refreshSecrets.ts";
-import type { SessionGrant, SessionTimes } from "../storeTypes.ts";
+import type { ReplayEvent, SessionGrant, SessionStore, SessionTimes } from "../storeTypes.ts";
 
 /** The values of `startParameters` (store.ts). */
 export type ClientSessionValues = {
@@ -46,21 +46,24 @@ export type StartedClientSession = SessionGrant & {
   ended: Revocation[];
 };
 
+type ReplayedSession = { userId: UserId; sessionId: SessionId; clientId: ClientId };
+
 export type ClientSessions = ReturnType<typeof createClientSessions>;
 
 type Parts = {
   tokens: Pick<AccessTokens, "ttlSeconds" | "prepare">;
   secrets: RefreshSecrets;
   times: SessionTimes;
+  store: Pick<SessionStore, "endReplayed">;
   /** Applies a revocation on this instance at once. */
   enforce(revocation: Revocation): void;
   audit: Audit;
 };
 
-export function createClientSessions({ tokens, secrets, times, enforce, audit }: Parts) {
+export function createClientSessions({ tokens, secrets, times, store, enforce, audit }: Parts) {
   /**
    * Call it before the store decides: the lifetime of the access token begins now.
-   * @param proofKey of the DPoP proof. It binds the refresh token of a public client: nothing else proves who sends it (RFC 9449,
+   * @param proofKey of the DPoP proof. It binds the refresh token of a public client, which has no other authentication (RFC 9449,
    * section 5)
    * @throws {Problem} `database-unavailable`
    */
@@ -96,7 +99,18 @@ export function createClientSessions({ tokens, secrets, times, enforce, audit }:
     }
   }
 
-  return { prepare, report };
+  /**
+   * Ends the session that a code has started, and its tokens, because the code was used again: someone may have a copy.
+   * @throws {Problem} `database-unavailable`
+   */
+  async function endReplayed(event: ReplayEvent, { userId, sessionId, clientId }: ReplayedSession): Promise<void> {
+    const ended = await store.endReplayed(event, userId, sessionId);
+    if (!ended) return;
+    enforce(ended);
+    audit(event, { userId, sessionId, clientId });
+  }
+
+  return { prepare, report, endReplayed };
 }
 
 /** What the tokens that are issued to a client contain about it. */

@@ -1,9 +1,8 @@
 /** The SQL that starts the session of a client. A store that redeems what a user has allowed uses it inside its own statement. */
 import { recordEvent } from "../../audit/recordEvent.ts";
 import { clientId, sessionId, userId, username } from "../../database/columns.ts";
-import { arrayOf, bytea, integer, json, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
-import type { Revocation } from "../../revocations/revocations.ts";
-import { revoke } from "../../revocations/revoke.ts";
+import { arrayOf, bytea, integer, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
+import { revocationsColumn, revoke, selectedRevocations, toRevocations } from "../../revocations/revoke.ts";
 import type { StartedClientSession } from "./clientSessions.ts";
 
 /**
@@ -14,7 +13,7 @@ import type { StartedClientSession } from "./clientSessions.ts";
 export const lockOwner = (user: string): string => `owner AS MATERIALIZED (
     SELECT id, username, token_epoch FROM users WHERE id = ${user} AND blocked_at IS NULL FOR NO KEY UPDATE
   ), client AS MATERIALIZED (
-    SELECT clients.id FROM owner, clients WHERE clients.id = :clientId FOR KEY SHARE OF clients
+    SELECT clients.id, redirect_uris FROM owner, clients WHERE clients.id = :clientId FOR KEY SHARE OF clients
   )`;
 
 /**
@@ -55,7 +54,7 @@ export const startSession = (from: string, selected = ""): string => `ended AS M
   SELECT sessions.user_id AS "userId", username, sessions.user_epoch AS epoch, ${from}.audience, ${from}.scopes,
     coalesce(${from}.authenticated_at, now()) AS "authenticatedAt",
     floor(extract(epoch FROM least(idle_expires_at, sessions.expires_at) - now()))::integer AS "refreshExpiresInSeconds",
-    (SELECT coalesce(json_agg(revoked), '[]') FROM revoked) AS ended ${selected}
+    ${selectedRevocations} AS ended ${selected}
   FROM sessions, owner, ${from}`;
 
 export const startParameters = {
@@ -80,15 +79,13 @@ export const startedColumns = {
   scopes: arrayOf(text),
   authenticatedAt: timestamptz,
   refreshExpiresInSeconds: integer,
-  ended: json<(Omit<Revocation, "expiresAt"> & { expiresAt: string })[]>(),
+  ended: revocationsColumn,
 };
 
-type StartedRow = Omit<StartedClientSession, "ended"> & {
-  ended: (Omit<Revocation, "expiresAt"> & { expiresAt: string })[];
-};
+type StartedRow = Omit<StartedClientSession, "ended"> & { ended: Parameters<typeof toRevocations>[0] };
 
 /** @param row with `startedColumns` */
 export const toStarted = <Row extends StartedRow>({ ended, ...session }: Row) => ({
   ...session,
-  ended: ended.map((entry) => ({ ...entry, expiresAt: new Date(entry.expiresAt) })),
+  ended: toRevocations(ended),
 });

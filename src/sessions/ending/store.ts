@@ -30,8 +30,10 @@ const ending = (name: string, event: AuditEvent) =>
   });
 
 const endSession = ending("end-session", "session-ended");
-const endReplayedSession = ending("end-replayed-session", "authorization-code-reused");
-const endReplayedDevice = ending("end-replayed-device", "device-code-reused");
+const endReplayedSession = {
+  "authorization-code-reused": ending("end-replayed-session", "authorization-code-reused"),
+  "device-code-reused": ending("end-replayed-device", "device-code-reused"),
+};
 const endStolenSession = ending("end-stolen-session", "refresh-token-reused");
 
 const lockUser = statement({
@@ -47,14 +49,9 @@ const forgetRefreshNetworks = statement({
 });
 
 /** The part of the store that ends sessions. */
-export const endings = (
-  database: Database,
-): Pick<SessionStore, "end" | "endReplayed" | "endReplayedDevice" | "endStolen"> => ({
-  endReplayed: (userId, id) =>
-    database.write((knex) => endReplayedSession.first(knex, { id, userId, audit: auditContext() })),
-
-  endReplayedDevice: (userId, id) =>
-    database.write((knex) => endReplayedDevice.first(knex, { id, userId, audit: auditContext() })),
+export const endings = (database: Database): Pick<SessionStore, "end" | "endReplayed" | "endStolen"> => ({
+  endReplayed: (event, userId, id) =>
+    database.write((knex) => endReplayedSession[event].first(knex, { id, userId, audit: auditContext() })),
 
   end: (userId, id) => database.write((knex) => endSession.first(knex, { id, userId, audit: auditContext() })),
 

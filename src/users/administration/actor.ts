@@ -7,6 +7,7 @@ import { type Access, administrator, credentialScopes, isOfEveryUser } from "../
 import type { UserId } from "../../identifiers.ts";
 import { type Networks, unknownNetwork } from "../../networks.ts";
 import type { Principal } from "../../principal.ts";
+import { isDelegated } from "../../tokens/claims.ts";
 import type { AdministeredUser, Role } from "./storeTypes.ts";
 
 export type Actor = {
@@ -47,14 +48,14 @@ export async function actorOf(
     userId: principal.userId,
     reason: "administrator",
     scopes: rights.isAdministrator ? allowed : limited ? new Set(limited) : rights.scopes,
-    mayChangeSelf: allowed?.has(changeOfSelf) ?? true,
+    mayChangeSelf: !isDelegated(principal) && (allowed?.has(changeOfSelf) ?? true),
     networks,
   };
 }
 
 /**
  * The scopes that the actor needs to change a user, and does not have. For its own user, a limited credential needs `account:write`
- * as well: with another password, it would get rid of its limits.
+ * as well: with another password, it would get rid of its limits. A client that acts for the user cannot do it at all.
  */
 export function missingToChange(
   actor: Actor,

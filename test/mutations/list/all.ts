@@ -16,6 +16,7 @@ import { http } from "./http.ts";
 import { imports } from "./imports.ts";
 import { keys } from "./keys.ts";
 import { oauth } from "./oauth.ts";
+import { oauthAttacks } from "./oauthAttacks.ts";
 import { oauthLibraries } from "./oauthLibraries.ts";
 import { openid } from "./openid.ts";
 import { pages } from "./pages.ts";
@@ -54,6 +55,7 @@ export const mutations: readonly Mutation[] = [
   ...settings,
   ...program,
   ...oauth,
+  ...oauthAttacks,
   ...authorization,
   ...openid,
   ...dpop,

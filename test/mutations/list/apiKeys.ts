@@ -202,4 +202,12 @@ export const apiKeys: readonly Mutation[] = [
     test: "test/promises/indexedStatements.test.ts",
     only: "no statement reads a whole table",
   },
+  {
+    name: "a deleted client leaves an API key of its user behind",
+    file: "src/apiKeys/apiKeys.ts",
+    find: 'if (isDelegated(manager)) throw new Problem("insufficient-scope", refusal);',
+    replace: "",
+    test: "test/promises/oauthTokens.test.ts",
+    only: "cannot leave an API key",
+  },
 ];

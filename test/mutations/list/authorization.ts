@@ -5,6 +5,9 @@ const requests = "test/promises/authorizationRequests.test.ts";
 const uris = "test/promises/redirectUris.test.ts";
 const decision = "test/operations/decideAuthorization.test.ts";
 const deletion = "test/operations/deleteGrant.test.ts";
+const ended = "test/promises/endedAuthorizations.test.ts";
+const hints = "test/promises/idTokenHints.test.ts";
+const grants = "test/promises/endedGrants.test.ts";
 
 /** Authorization requests, decisions, codes and grants. */
 export const authorization: readonly Mutation[] = [
@@ -23,6 +26,14 @@ export const authorization: readonly Mutation[] = [
     replace: "([a-z.0-9]+|\\[::1\\])",
     test: uris,
     only: "another port of localhost",
+  },
+  {
+    name: "a program that listens on a port of localhost gets codes without a question",
+    file: "src/oauth/authorization/redirectUri.ts",
+    find: "=> !/^https:/i.test(uri)",
+    replace: "=> !/^https?:/i.test(uri)",
+    test: attacks,
+    only: "a native client is always asked",
   },
   {
     name: "a redirect URI that is sent twice is accepted",
@@ -131,7 +142,7 @@ export const authorization: readonly Mutation[] = [
   {
     name: "a client's token decides about what clients may do",
     file: "src/oauth/authorization/handlers.ts",
-    find: '  if (principal.clientId !== directClientId) throw new Problem("login-required");\n',
+    find: '  if (isDelegated(principal)) throw new Problem("login-required");\n',
     replace: "",
     test: decision,
     only: "for a token that a client has got",
@@ -169,6 +180,70 @@ export const authorization: readonly Mutation[] = [
     only: "a native client is always asked",
   },
   {
+    name: "a request that another user has seen cannot be allowed at once",
+    file: "src/oauth/authorization/store.ts",
+    find: "decision = excluded.decision WHERE authorizations.decision IS NULL",
+    replace: "decision = excluded.decision WHERE authorizations.user_id = excluded.user_id",
+    test: attacks,
+    only: "that one user has seen is allowed at once",
+  },
+  {
+    name: "a request that was denied is allowed at once",
+    file: "src/oauth/authorization/store.ts",
+    find: "decision = excluded.decision WHERE authorizations.decision IS NULL",
+    replace: "decision = excluded.decision",
+    test: attacks,
+    only: "that one user has denied is not allowed",
+  },
+  {
+    name: "another user than that of the ID token gets a code",
+    file: "src/oauth/authorization/authorizations.ts",
+    find: "if (expectedUser !== undefined && user.userId !== expectedUser) return true;",
+    replace: "if (expectedUser !== undefined && beganAtMs < 0) return true;",
+    test: hints,
+    only: "login_required for prompt=none: another user",
+  },
+  {
+    name: "an ID token of another client is accepted as a hint",
+    file: "src/oauth/authorization/request.ts",
+    find: "hint?.clientId === client.id ? hint : undefined",
+    replace: "hint",
+    test: hints,
+    only: "not valid of another client",
+  },
+  {
+    name: "a hint that is not valid is ignored",
+    file: "src/oauth/authorization/request.ts",
+    find: "const hint = await hintOf(parameters, client, readIdTokenHint);",
+    replace: "const hint = (await hintOf(parameters, client, readIdTokenHint)) ?? {};",
+    test: hints,
+    only: "with another signature",
+  },
+  {
+    name: "a code is redeemed after the end of the session in which it was allowed",
+    file: "src/oauth/codes/store.ts",
+    find: "sessions.id = browser_session_id AND ended_at IS NULL",
+    replace: "sessions.id = browser_session_id",
+    test: ended,
+    only: "of no use after a sign-out in the browser",
+  },
+  {
+    name: "a code is redeemed that was sent to a URI which the client no longer has",
+    file: "src/oauth/codes/store.ts",
+    find: "unnest(client.redirect_uris) AS",
+    replace: "unnest(client.redirect_uris || redirect_uri) AS",
+    test: ended,
+    only: "of no use after a removal of the redirect URI",
+  },
+  {
+    name: "a code that was sent to a free port is refused",
+    file: "src/oauth/codes/store.ts",
+    find: "):[0-9]+', '",
+    replace: "):[a-z]+', '",
+    test: ended,
+    only: "a port that is not registered",
+  },
+  {
     name: "the sessions of a withdrawn grant continue",
     file: "src/oauth/userGrants/store.ts",
     find: "WHERE grant_id = deleted.id AND sessions.user_id = :userId AND ended_at IS NULL",
@@ -183,5 +258,29 @@ export const authorization: readonly Mutation[] = [
     replace: "authorization_codes.user_id = :userId AND grant_id IS NULL",
     test: deletion,
     only: "which ends the client's sessions",
+  },
+  {
+    name: "a request is allowed because of a grant that was withdrawn meanwhile",
+    file: "src/oauth/authorization/store.ts",
+    find: "(:isFirstParty OR EXISTS (SELECT FROM allowed_before))",
+    replace: "(:isFirstParty OR NOT :isFirstParty)",
+    test: "test/promises/endedAuthorizations.test.ts",
+    only: "during a request that needs no consent",
+  },
+  {
+    name: "a consent page that is loaded again cannot continue",
+    file: "src/oauth/authorization/store.ts",
+    find: `ON CONFLICT (id) DO UPDATE SET \${replaceSeen}, decision = excluded.decision WHERE authorizations.decision IS NULL`,
+    replace: "ON CONFLICT DO NOTHING",
+    test: "test/operations/getConsentPage.test.ts",
+    only: "in another tab meanwhile",
+  },
+  {
+    name: "the withdrawal of a grant does not revoke the tokens on other instances",
+    file: "src/oauth/userGrants/store.ts",
+    find: 'revoke({ from: "ended", expiresAt: "tokens_expire_at" })',
+    replace: 'revoke({ from: "ended", expiresAt: "now()" })',
+    test: grants,
+    only: "withdraws the grants",
   },
 ];

@@ -4,8 +4,9 @@ const authentication = "test/promises/clientAuthentication.test.ts";
 const rights = "test/promises/clients.test.ts";
 const documents = "test/promises/clientDocuments.test.ts";
 const fetching = "test/promises/fetchJson.test.ts";
+const unused = "test/promises/unusedClients.test.ts";
 
-/** Clients of OAuth: who they are, who may change them, and what strangers can make the service do. */
+/** Clients of OAuth: who they are, who may change them, and what strangers can make the service do and keep. */
 export const clients: readonly Mutation[] = [
   {
     name: "a confidential client is accepted without its secret",
@@ -72,6 +73,30 @@ export const clients: readonly Mutation[] = [
     only: "50 secrets",
   },
   {
+    name: "a deleted client keeps its tokens",
+    file: "src/clients/administration/store.ts",
+    find: 'subject: clientChanged, minimumEpoch: "version + 1" })',
+    replace: 'subject: clientChanged, minimumEpoch: "version" })',
+    test: "test/promises/endedGrants.test.ts",
+    only: "the client is deleted",
+  },
+  {
+    name: "other instances accept a deleted secret",
+    file: "src/clients/administration/store.ts",
+    find: 'revoke({ from: "deleted", ...readAgain })',
+    replace: 'revoke({ from: "deleted", ...readAgain, subject: "\'client:\'" })',
+    test: rights,
+    only: "a deleted secret",
+  },
+  {
+    name: "a client keeps the rights that another instance has read meanwhile",
+    file: "src/clients/store.ts",
+    find: "WHERE id = :id FOR NO KEY UPDATE\n",
+    replace: "WHERE id = :id\n",
+    test: documents,
+    only: "another instance has read meanwhile",
+  },
+  {
     name: "whoever may write clients gets the secret of any client",
     file: "src/clients/administration/administration.ts",
     find: `      await requireHeld(editor, client.scopes);
@@ -127,5 +152,77 @@ export const clients: readonly Mutation[] = [
     replace: "",
     test: fetching,
     only: "fec0::1 is not public",
+  },
+  {
+    name: "clients make the service flood a host",
+    file: "src/http/fetchJson.ts",
+    find: "      countRequest(address);\n",
+    replace: "",
+    test: fetching,
+    only: "thirty requests in a minute",
+  },
+  {
+    name: "any number of documents is fetched at once",
+    file: "src/http/fetchJson.ts",
+    find: "return limit(fetch, text, limits);",
+    replace: "return fetch(text, limits);",
+    test: fetching,
+    only: "sixteen requests",
+  },
+  {
+    name: "an unused client is kept",
+    file: "src/clients/unused/store.ts",
+    find: "coalesce(last_used_at, created_at) < now()",
+    replace: "last_used_at < now()",
+    test: unused,
+    only: "is deleted everywhere",
+  },
+  {
+    name: "keys that could not be fetched are fetched for each assertion",
+    file: "src/clients/keySets.ts",
+    find: "      return ending(minAgeSeconds);\n    }\n  }",
+    replace: "      return ending(0);\n    }\n  }",
+    test: "test/promises/clientKeySets.test.ts",
+    only: "fetched once",
+  },
+  {
+    name: "a client that an administrator has changed is deleted because it is unused",
+    file: "src/clients/unused/store.ts",
+    find: "THEN updated_at = created_at",
+    replace: "THEN true",
+    test: unused,
+    only: "an administrator has registered or changed",
+  },
+  {
+    name: "a client is deleted although a user allows it something",
+    file: "src/clients/unused/store.ts",
+    find: '["grants", "sessions",',
+    replace: '["sessions",',
+    test: unused,
+    only: "as long as a user allows it",
+  },
+  {
+    name: "a client is deleted while a user allows it something",
+    file: "src/clients/unused/store.ts",
+    find: "FOR UPDATE SKIP LOCKED",
+    replace: "",
+    test: unused,
+    only: "at this moment",
+  },
+  {
+    name: "anyone can fill the table of clients",
+    file: "src/clients/unused/store.ts",
+    find: "const maxNeverUsed = 10_000;",
+    replace: "const maxNeverUsed = 10_000_000;",
+    test: unused,
+    only: "the newest 10,000",
+  },
+  {
+    name: "the device flow of a deleted client fails with a 500",
+    file: "src/oauth/devices/deviceCodes.ts",
+    find: '      if (isInserted === undefined) throw new Problem("invalid-client");\n',
+    replace: "",
+    test: "test/operations/startDeviceAuthorization.test.ts",
+    only: "deleted meanwhile",
   },
 ];

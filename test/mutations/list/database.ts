@@ -126,8 +126,8 @@ export const database: readonly Mutation[] = [
   {
     name: "the cleanup waits for locked rows",
     file: "src/database/cleanup.ts",
-    find: "${condition} LIMIT ${batchSize} FOR UPDATE SKIP LOCKED",
-    replace: "${condition} LIMIT ${batchSize}",
+    find: "${condition} LIMIT ${cleanupBatchSize} FOR UPDATE SKIP LOCKED",
+    replace: "${condition} LIMIT ${cleanupBatchSize}",
     test: "test/promises/cleanup.test.ts",
     only: "locked rows are left for later",
   },

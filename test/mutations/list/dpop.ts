@@ -16,7 +16,7 @@ export const dpop: readonly Mutation[] = [
   {
     name: "a proof may contain parts of a private key",
     file,
-    find: "!claims || secretMembers.some((name) => name in jwk)",
+    find: "!claims || hasSecretPart(jwk)",
     replace: "!claims",
     test: promises,
     only: "refuses a proof with a part of a private key",
@@ -132,5 +132,21 @@ export const dpop: readonly Mutation[] = [
     replace: ";",
     test: promises,
     only: "refused by the verifier package",
+  },
+  {
+    name: "a crash of Postgres makes used proofs usable again",
+    file: "src/database/migrations/0013-oauth.ts",
+    find: "CREATE TABLE used_proofs",
+    replace: "CREATE UNLOGGED TABLE used_proofs",
+    test: "test/faults/databaseCrashed.test.ts",
+    only: "used before a crash",
+  },
+  {
+    name: "the use of an assertion is lost in a crash",
+    file: "src/oauth/usedProofs.ts",
+    find: 'isDurable: kind === "client-assertion"',
+    replace: "isDurable: false",
+    test: "test/faults/databaseCrashed.test.ts",
+    only: "used before a crash",
   },
 ];

@@ -223,7 +223,7 @@ export const oauth: readonly Mutation[] = [
   {
     name: "a code that is used again ends no session",
     file: "src/oauth/grants/authorizationCode.ts",
-    find: "if (replayed) await endReplayed(replayed, client.id);",
+    find: 'if (replayed) await sessions.endReplayed("authorization-code-reused", { ...replayed, clientId: client.id });',
     replace: "",
     test: "test/promises/oauthTokens.test.ts",
     only: "code is used again",
@@ -283,5 +283,21 @@ export const oauth: readonly Mutation[] = [
     replace: "if (subjects.length === 0 && !subjects.includes(",
     test: "test/promises/verifierTesting.test.ts",
     only: "no change of the client",
+  },
+  {
+    name: "the metadata of an API names this service as the resource",
+    file: "src/oauth/metadata.ts",
+    find: "  resource,\n  authorization_servers",
+    replace: "  resource: issuer,\n  authorization_servers",
+    test: "test/operations/getResourceMetadata.test.ts",
+    only: "of an API",
+  },
+  {
+    name: "the challenge of a protected API does not name its metadata",
+    file: "packages/verify/src/refusal.ts",
+    find: "challenge + suffix",
+    replace: "challenge",
+    test: "test/promises/mcpClient.test.ts",
+    only: "the challenge of the server names",
   },
 ];

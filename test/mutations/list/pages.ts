@@ -29,6 +29,14 @@ export const pages: readonly Mutation[] = [
     only: "only what html has made",
   },
   {
+    name: "a link puts a message on an error page",
+    file: "src/pages/errorPage.ts",
+    find: "plainName.test(error.parameter)",
+    replace: "error.parameter.length > 0",
+    test: promises,
+    only: "a link cannot put a message",
+  },
+  {
     name: "another site may show the pages in a frame",
     file: "src/pages/layout.ts",
     find: "\"frame-ancestors 'none'\"",
@@ -66,7 +74,7 @@ export const pages: readonly Mutation[] = [
     find: "value !== undefined && others.length === 0 &&",
     replace: "value !== undefined && (others.length === 0 || others.length > 0) &&",
     test: promises,
-    only: "sent twice is like none",
+    only: "sent twice is ignored",
   },
   {
     name: "a browser's cookie works with any secret",

@@ -51,6 +51,14 @@ export const sessions: readonly Mutation[] = [
     only: "next tokens of the same session",
   },
   {
+    name: "a refresh token is exchanged more than once",
+    file: "src/sessions/store.ts",
+    find: "AND previous_id = :id AND generation = :generation AND refresh_digest = :digest",
+    replace: "AND previous_id = :id AND :generation >= 0 AND :digest <> ''",
+    test: "test/promises/refreshNeverRaces.test.ts",
+    only: "whose response was lost",
+  },
+  {
     name: "the reuse of a refresh token is accepted",
     file: "src/sessions/refresh.ts",
     find: "if (reason) {",

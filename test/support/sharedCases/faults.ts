@@ -17,7 +17,7 @@ export function internalErrorCases({
           const answer = await service.send(method, target, sent);
           expect(answer).toMatchObject({ status: 500, problem: "internal-error" });
           expectNoCause(answer);
-          expect(service.log.at(-1)).toMatch(/users|api_key_secrets|apis|device_codes/);
+          expect(service.log.at(-1)).toMatch(/users|api_key_secrets|apis|device_codes|clients/);
         });
       },
     },

@@ -11,4 +11,5 @@ export const formOperations: readonly string[] = [
   "POST /oauth/consent",
   "POST /oauth/device",
   "POST /oauth/sign-out",
+  "POST /oauth/sign-out-confirmation",
 ];

@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Get the current user
-         * @description Returns the user to whom the credentials belong.
+         * @description Returns the user to whom the credentials belong. The token of an OAuth client needs the scope `profile` or `account:read`, because a user who allows `openid` alone does not expect that the client learns more than the user's id.
          */
         get: operations["getCurrentUser"];
         put?: never;
@@ -58,7 +58,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Revokes all tokens and sessions of the user, including this request's token, and deletes the user's API keys unless `keep_api_keys` is true. A wrong `current_password` returns a 401 `invalid-credentials`.
+         * @description Revokes all tokens and sessions of the user, including this request's token, and deletes the user's API keys unless `keep_api_keys` is true. A wrong `current_password` returns a 401 `invalid-credentials`. An OAuth client cannot change the password of its user.
          */
         put: operations["changePassword"];
         post?: never;
@@ -77,7 +77,7 @@ export interface paths {
         };
         /**
          * Get a user by id
-         * @description Without the scope `users:read`, users can get only themselves: the id of another user returns a 404, like an unknown id.
+         * @description Without the scope `users:read`, users can get only themselves: the id of another user returns a 404, like an unknown id. The token of an OAuth client needs the scope `profile` or `account:read` for the user's own id.
          */
         get: operations["getUser"];
         put?: never;
@@ -609,7 +609,7 @@ export interface paths {
         };
         /**
          * Authorize a request at a proxy
-         * @description For proxies that ask another service whether a request may pass: nginx (`auth_request`), Caddy (`forward_auth`), Traefik (`ForwardAuth`) and others. The credentials are those of the request to authorize: a password, a token or an API key. After a 204 the request may pass, and the `Latchkey-` headers say whose request it is. All of them are in every response, and are empty if there is nothing to say, so that a proxy that copies them replaces those that a client sent. With `audience`, tokens must be for that API, and the scopes are those of the API. If the API has a `contract`, it decides what the request needs: the operation is that of the original method and URI, which a proxy sends in `X-Forwarded-Method` and `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI` or `X-Original-URL`. They are accepted from the addresses in `TRUST_PROXY` only, and must not contradict each other. An operation that needs no credentials has a 204 with empty headers. Only such an operation needs no credentials here.
+         * @description For proxies that ask another service whether a request may pass: nginx (`auth_request`), Caddy (`forward_auth`), Traefik (`ForwardAuth`) and others. The credentials are those of the request to authorize: a password, a token or an API key. After a 204 the request may pass, and the `Latchkey-` headers say whose request it is. All of them are in every response, and are empty if there is nothing to say, so that a proxy that copies them replaces those that a client sent. With `audience`, tokens must be for that API, and the scopes are those of the API. Without `audience` and `scope`, a token that a registered client has got for its user is not accepted. If the API has a `contract`, it decides what the request needs: the operation is that of the original method and URI, which a proxy sends in `X-Forwarded-Method` and `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI` or `X-Original-URL`. They are accepted from the addresses in `TRUST_PROXY` only, and must not contradict each other. An operation that needs no credentials has a 204 with empty headers. Only such an operation needs no credentials here.
          */
         get: operations["forwardAuth"];
         put?: never;
@@ -853,7 +853,7 @@ export interface paths {
         };
         /**
          * Ask a user for authorization
-         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
+         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. So are errors of a client that registered itself, unless it is a program on the user's device, until the user has decided. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
          */
         get: operations["authorize"];
         put?: never;
@@ -1013,7 +1013,7 @@ export interface paths {
         };
         /**
          * Get the page for device codes
-         * @description Asks the user for the code that a device shows (RFC 8628, section 3.3). A code in the link is filled in, and nothing more: somebody else may have sent the link. Redirects to the sign-in page without a session.
+         * @description Asks the user for the code that a device shows (RFC 8628, section 3.3). A code in the link is only filled in, because an attacker may have sent the link. Redirects to the sign-in page without a session.
          */
         get: operations["getDevicePage"];
         put?: never;
@@ -1037,13 +1037,33 @@ export interface paths {
         };
         /**
          * Get the sign-out page
-         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri`. If a parameter is wrong, the response is a page, and the user is not redirected.
+         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri` of a client that an administrator has registered. If a parameter is wrong, the response is a page, and the user is not redirected. Each parameter may occur once. Unknown parameters are ignored.
          */
         get: operations["getSignOutPage"];
         put?: never;
         /**
+         * Ask a user to sign out by a form
+         * @description Like `GET /oauth/sign-out`, for clients that send the browser here with a form. A page of any origin may do so, because it changes nothing: the browser continues with the GET, without the ID token.
+         */
+        post: operations["submitSignOutRequest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth/sign-out-confirmation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
          * Sign out with a form
-         * @description Ends the session of the browser and deletes its cookie.
+         * @description The form of the sign-out page. Ends the session of the browser and deletes its cookie.
          */
         post: operations["signOut"];
         delete?: never;
@@ -1669,7 +1689,7 @@ export interface components {
             token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
             grant_types: components["schemas"]["GrantTypes"];
             /**
-             * @description Who registered the client: an administrator, the client itself (`dynamic`, RFC 7591), or nobody: the id is the URL of a document about the client (`metadata-document`).
+             * @description Who registered the client: an administrator, or the client itself (`dynamic`, RFC 7591). A client with `metadata-document` is not registered: its id is the URL of a document about it.
              * @example administrator
              * @enum {string}
              */
@@ -1717,7 +1737,7 @@ export interface components {
             token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
             grant_types: components["schemas"]["GrantTypes"];
             /**
-             * @description Who registered the client: an administrator, the client itself (`dynamic`, RFC 7591), or nobody: the id is the URL of a document about the client (`metadata-document`).
+             * @description Who registered the client: an administrator, or the client itself (`dynamic`, RFC 7591). A client with `metadata-document` is not registered: its id is the URL of a document about it.
              * @example administrator
              * @enum {string}
              */
@@ -2354,7 +2374,7 @@ export interface components {
             device_authorization_endpoint: string;
             /**
              * Format: uri
-             * @description The URL of `GET /oauth/sign-out`.
+             * @description The URL of `GET` and `POST /oauth/sign-out`.
              * @example https://auth.example/oauth/sign-out
              */
             end_session_endpoint: string;
@@ -2674,7 +2694,7 @@ export interface components {
              */
             exp?: number;
             /**
-             * @description The key that the token is bound to. Whoever accepts the token has to verify a proof of it (RFC 9449, section 6).
+             * @description The key that the token is bound to. A service that accepts the token must verify a proof of it (RFC 9449, section 6).
              * @example {
              *       "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
              *     }
@@ -2805,6 +2825,11 @@ export interface components {
              */
             login_hint?: string;
             /**
+             * @description An ID token of the user whom the client expects.
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+             */
+            id_token_hint?: string;
+            /**
              * @description The thumbprint of the key that the tokens are to be bound to.
              * @example 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I
              */
@@ -2849,7 +2874,7 @@ export interface components {
              */
             expires_at: string;
         };
-        /** @description What a user is told about a client. Only an administrator's clients have links that somebody has checked. */
+        /** @description What is shown to the user about a client. Only clients that an administrator registered have checked links. */
         AskingClient: {
             /**
              * @description The client's id.
@@ -3071,6 +3096,19 @@ export interface components {
              */
             decision: "allow" | "deny";
         };
+        /** @description The parameters of `GET /oauth/sign-out`. Each may occur once. Other parameters are ignored. */
+        SignOutRequest: {
+            /**
+             * @description An ID token of the client. It may have expired.
+             * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+             */
+            id_token_hint?: string;
+            client_id?: components["schemas"]["PresentedClientId"];
+            post_logout_redirect_uri?: components["schemas"]["PostLogoutRedirectUri"];
+            state?: components["schemas"]["ReturnedState"];
+        } & {
+            [key: string]: unknown;
+        };
         /** @description The form of the sign-out page. */
         SignOutForm: {
             token: components["schemas"]["FormToken"];
@@ -3096,6 +3134,11 @@ export interface components {
              * @example WDJB-MJHT
              */
             user_code?: string;
+            /**
+             * @description The scopes that the page has shown, separated by spaces. Nothing else is allowed.
+             * @example openid account:read
+             */
+            scope?: string;
             /**
              * @description The button that the user has pressed.
              * @example allow
@@ -4623,6 +4666,7 @@ export interface operations {
             200: components["responses"]["User"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -6695,6 +6739,11 @@ export interface operations {
                  */
                 login_hint?: string;
                 /**
+                 * @description An ID token of the client. Only its user gets a code: if another one is signed in, the browser continues at the sign-in page, or with `prompt=none` returns with `login_required`. The token may have expired. If it is another client's, or the key that signed it is no longer published, the error is `invalid_request`.
+                 * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
+                 */
+                id_token_hint?: string;
+                /**
                  * @description The thumbprint of the key that the tokens are to be bound to (RFC 9449, section 10).
                  * @example 0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I
                  */
@@ -7243,6 +7292,28 @@ export interface operations {
             303: components["responses"]["SeeOther"];
             400: components["responses"]["BadPage"];
             406: components["responses"]["UnacceptablePage"];
+            500: components["responses"]["FailurePage"];
+            503: components["responses"]["UnavailablePage"];
+        };
+    };
+    submitSignOutRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SignOutRequest"];
+            };
+        };
+        responses: {
+            303: components["responses"]["SeeOther"];
+            400: components["responses"]["BadPage"];
+            408: components["responses"]["LatePage"];
+            413: components["responses"]["TooLargePage"];
+            415: components["responses"]["UnsupportedPage"];
             500: components["responses"]["FailurePage"];
             503: components["responses"]["UnavailablePage"];
         };
