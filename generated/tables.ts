@@ -56,7 +56,7 @@ export type AuthorizationCodesRow = {
   audience: string;
   scopes: string[];
   authenticated_at: Date;
-  browser_session_id: string | null;
+  deciding_session_id: string | null;
   dpop_jkt: string | null;
   expires_at: Date;
   redeemed_at: Date | null;
@@ -253,7 +253,7 @@ declare module "knex/types/tables.js" {
     api_keys: Knex.CompositeTableType<ApiKeysRow, Optional<ApiKeysRow, "created_at" | "expires_at">>;
     apis: Knex.CompositeTableType<ApisRow, Optional<ApisRow, "scopes" | "token_ttl_seconds" | "contract" | "version" | "created_at" | "updated_at">>;
     audit_events: Knex.CompositeTableType<AuditEventsRow, Optional<AuditEventsRow, "id" | "occurred_at" | "actor_id" | "actor_name" | "subject_id" | "subject_name" | "address" | "request_id" | "details">>;
-    authorization_codes: Knex.CompositeTableType<AuthorizationCodesRow, Optional<AuthorizationCodesRow, "nonce" | "browser_session_id" | "dpop_jkt" | "redeemed_at" | "session_id">>;
+    authorization_codes: Knex.CompositeTableType<AuthorizationCodesRow, Optional<AuthorizationCodesRow, "nonce" | "deciding_session_id" | "dpop_jkt" | "redeemed_at" | "session_id">>;
     authorizations: Knex.CompositeTableType<AuthorizationsRow, Optional<AuthorizationsRow, "decision">>;
     client_secrets: Knex.CompositeTableType<ClientSecretsRow, Optional<ClientSecretsRow, "created_at" | "last_used_at" | "last_used_network">>;
     clients: Knex.CompositeTableType<ClientsRow, Optional<ClientsRow, "registration" | "redirect_uris" | "post_logout_redirect_uris" | "scopes" | "audiences" | "is_first_party" | "jwks" | "jwks_uri" | "logo_uri" | "client_uri" | "policy_uri" | "tos_uri" | "document_expires_at" | "version" | "created_at" | "updated_at" | "last_used_at">>;

@@ -91,19 +91,28 @@ const recordUses = statement({
 });
 
 /**
- * An administrator decides whether the client is first-party. A client that loses rights loses its tokens. The row is locked before
- * it is compared: another instance may read the document at the same time.
+ * An administrator decides whether the client is first-party. A client that loses rights loses its tokens. The version of a client
+ * that has not changed remains, so that users can still decide about what they have been shown. The row is locked before it is
+ * compared: another instance may read the document at the same time.
  */
 const putDocument = statement({
   name: "put-client-document",
   sql: `WITH previous AS MATERIALIZED (
       SELECT scopes, audiences, grant_types, authentication FROM clients WHERE id = :id FOR NO KEY UPDATE
-    ), stored AS (
+    ), unchanged AS (
+      UPDATE clients SET document_expires_at = :expiresAt
+      WHERE id = :id AND (SELECT count(*) FROM previous) > 0
+        AND (authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes, audiences, jwks,
+          jwks_uri, logo_uri, client_uri, policy_uri, tos_uri)
+        IS NOT DISTINCT FROM (:authentication, :name, :grantTypes, :redirectUris, :postLogoutRedirectUris, :scopes, :audiences,
+          :jwks::jsonb, :jwksUri, :logoUri, :clientUri, :policyUri, :tosUri)
+      RETURNING *
+    ), changed AS (
       INSERT INTO clients (id, registration, authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes,
         audiences, is_first_party, jwks, jwks_uri, logo_uri, client_uri, policy_uri, tos_uri, document_expires_at)
       SELECT :id, 'metadata-document', :authentication, :name, :grantTypes, :redirectUris, :postLogoutRedirectUris, :scopes,
         :audiences, :isFirstParty, :jwks::jsonb, :jwksUri, :logoUri, :clientUri, :policyUri, :tosUri, :expiresAt
-      WHERE (SELECT count(*) FROM previous) >= 0
+      WHERE NOT EXISTS (SELECT FROM unchanged)
       ON CONFLICT (id) DO UPDATE
       SET authentication = excluded.authentication, name = excluded.name, grant_types = excluded.grant_types,
         redirect_uris = excluded.redirect_uris, post_logout_redirect_uris = excluded.post_logout_redirect_uris,
@@ -111,6 +120,8 @@ const putDocument = statement({
         logo_uri = excluded.logo_uri, client_uri = excluded.client_uri, policy_uri = excluded.policy_uri,
         tos_uri = excluded.tos_uri, document_expires_at = excluded.document_expires_at, version = DEFAULT, updated_at = now()
       RETURNING *
+    ), stored AS (
+      SELECT * FROM unchanged UNION ALL SELECT * FROM changed
     ), revoked AS (
       ${revoke({
         from: "stored",

@@ -71,7 +71,7 @@ CREATE TABLE authorization_codes (
   audience text NOT NULL,
   scopes text[] NOT NULL,
   authenticated_at timestamp with time zone NOT NULL,
-  browser_session_id uuid,
+  deciding_session_id uuid,
   dpop_jkt text,
   expires_at timestamp with time zone NOT NULL,
   redeemed_at timestamp with time zone,

@@ -91,7 +91,8 @@ export function createIntrospection(parts: Parts): Introspect {
         if (!isForAudience) return undefined;
         if (principal.proof !== "token") return { kind: "access-token", principal, allowed: byClaims(principal) };
         return follow(access.rightsOf(principal.userId), (rights) => {
-          const allowed = allowedBy(rights, principal, principal.scopes ?? allOwnScopes, subjectsOf(principal));
+          const limits = { scopes: principal.scopes ?? allOwnScopes, subjects: subjectsOf(principal) };
+          const allowed = allowedBy(rights, principal, limits);
           return { kind: "access-token", principal, allowed };
         });
       }),
@@ -117,7 +118,7 @@ export function createIntrospection(parts: Parts): Introspect {
   type KeyUse = { audience: string | undefined; scopes: readonly string[]; subjects: readonly string[] };
   const describeKey = (found: InspectedKey, { audience, scopes, subjects }: KeyUse): Found | Promise<Found> =>
     follow(access.rightsOf(found.principal.userId), (rights) => {
-      const allowed = allowedBy(rights, found.principal, scopes, subjects);
+      const allowed = allowedBy(rights, found.principal, { scopes, subjects });
       return { kind: "api-key", ...found, audience, allowed };
     });
 
@@ -168,11 +169,10 @@ function subjectsOf(principal: AnyTokenPrincipal): readonly string[] {
 function allowedBy(
   rights: Rights,
   { userId }: Pick<TokenPrincipal, "userId">,
-  limits: Iterable<string>,
-  subjects: readonly string[],
+  { scopes, subjects }: { scopes: Iterable<string>; subjects: readonly string[] },
 ): Allowed {
   return {
-    scopes: heldScopes(rights, [...limits]),
+    scopes: heldScopes(rights, [...scopes]),
     roles: rights.roles,
     revocationSubjects: [...subjects, ...subjectsOfRights(userId, rights), everybody],
   };

@@ -19,6 +19,7 @@ import {
   scalarTypeOf,
   stringParameters,
   typesOf,
+  withoutReferences,
 } from "./document.ts";
 import { parseContract } from "./parseContract.ts";
 import { formType } from "./requestBody.ts";
@@ -61,8 +62,8 @@ export type Operation = {
   scalars: readonly ScalarParameter[];
   /** Media type of the request body; `undefined` without a body. */
   requestType: string | undefined;
-  /** The JSON Pointer to the schema of a form, and the names of its parameters; `undefined` for other bodies. */
-  form: { pointer: string; names: ReadonlySet<string> } | undefined;
+  /** The schema of a form without references, and the names of its parameters; `undefined` for other bodies. */
+  form: { schema: object; names: ReadonlySet<string> } | undefined;
   /** Whether a request without a body is invalid. */
   isBodyRequired: boolean;
   /** Whether a request has parameters or a body. */
@@ -177,7 +178,7 @@ function bindOperation(
       return type ? { name, location: location as ParameterLocation, type, isList } : [];
     }),
     requestType: body && onlyMediaType(body, where),
-    form: body && formOf(document, { path, method, body, parameters }, where),
+    form: body && formOf(document, { body, parameters }, where),
     isBodyRequired: body?.required ?? false,
     hasInput: body !== undefined || parameters.length > 0,
     stringParameters: body ? undefined : stringParameters(document, parameters),
@@ -187,23 +188,17 @@ function bindOperation(
   };
 }
 
-type FormOperation = { path: string; method: string; body: OpenApiBody; parameters: OpenApiParameter[] };
+type FormOperation = { body: OpenApiBody; parameters: OpenApiParameter[] };
 
 /** formBody.ts supports forms of strings, without parameters elsewhere except cookies. */
-function formOf(
-  document: OpenApiDocument,
-  { path, method, body, parameters }: FormOperation,
-  where: string,
-): Operation["form"] {
-  const content = body.content?.[formType];
-  if (!content) return undefined;
-  const members = Object.entries(resolve(document, content.schema)?.properties ?? {});
+function formOf(document: OpenApiDocument, { body, parameters }: FormOperation, where: string): Operation["form"] {
+  const schema = body.content?.[formType]?.schema;
+  if (!schema) return undefined;
+  const members = Object.entries(resolve(document, schema).properties ?? {});
   const isSupported = members.every(([, schema]) => typesOf(document, schema).join() === "string");
   if (!body.required || parameters.length > 0 || !isSupported)
     throw new ContractError(`${where}: a form must be required, and may have strings only.`);
-  const steps = ["paths", path, method, "requestBody", "content", formType, "schema"];
-  const pointer = `#/${steps.map((step) => step.replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`;
-  return { pointer, names: new Set(members.map(([name]) => name)) };
+  return { schema: withoutReferences(document, schema), names: new Set(members.map(([name]) => name)) };
 }
 
 /** Reads cookies that are optional strings with a pattern. The validator reads all others. */

@@ -85,6 +85,14 @@ export function typesOf(document: OpenApiDocument, schema: OpenApiSchema | Refer
   return [type ?? [], ...parts.map((part) => typesOf(document, part))].flat();
 }
 
+/** @returns a copy of a part of a document, with what its references refer to in their place */
+export const withoutReferences = (document: OpenApiDocument, part: object) =>
+  JSON.parse(
+    JSON.stringify(part, (_name, value: unknown) =>
+      typeof value === "object" && value !== null ? resolve(document, value) : value,
+    ),
+  );
+
 export function resolve<T extends object>(document: OpenApiDocument, value: T | Reference): T;
 export function resolve<T extends object>(document: OpenApiDocument, value: T | Reference | undefined): T | undefined;
 export function resolve(document: OpenApiDocument, value: object | undefined): unknown {

@@ -8,7 +8,6 @@ import addFormats from "ajv-formats";
 import type { Request, Response } from "express";
 import { invalidRequest, Problem, type RequestError } from "../problems/problems.ts";
 import type { Operation } from "./contract.ts";
-import type { OpenApiDocument } from "./document.ts";
 import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
 
 /** The declared parameters of a body, without those that are empty. */
@@ -21,14 +20,13 @@ export type Form = Record<string, string>;
 export type FormReader = (request: Request, response: Response) => Promise<void>;
 
 /** @returns a reader for each operation whose request body is a form */
-export function formReaders(document: OpenApiDocument, operations: readonly Operation[]): Map<Operation, FormReader> {
+export function formReaders(operations: readonly Operation[]): Map<Operation, FormReader> {
   const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true, validateSchema: false }));
-  ajv.addSchema(document, "contract");
   return new Map(
     operations.flatMap((operation) => {
       const { form } = operation;
       if (!form) return [];
-      const validate = ajv.compile({ $ref: `contract${form.pointer}` });
+      const validate = ajv.compile(form.schema);
       const read: FormReader = (request, response) => {
         requireForm(request);
         return readBody(request, response, (bytes) => {

@@ -7,7 +7,7 @@ import addFormats from "ajv-formats";
 import type { Request } from "express";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { Operation } from "./contract.ts";
-import type { OpenApiDocument } from "./document.ts";
+import { type OpenApiDocument, withoutReferences } from "./document.ts";
 
 /** @throws {Problem} `invalid-request` */
 export type ParameterCheck = (request: Request) => void;
@@ -21,13 +21,8 @@ export function stringParameterChecks(
   operations: readonly Operation[],
 ): Map<Operation, ParameterCheck> {
   const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true, validateSchema: false }));
-  ajv.addSchema(document, "contract");
   const compile = (schemas: Readonly<Record<string, object>>, required: readonly string[] = []) =>
-    ajv.compile({
-      type: "object",
-      required,
-      properties: JSON.parse(JSON.stringify(schemas), (name, value) => (name === "$ref" ? `contract${value}` : value)),
-    });
+    ajv.compile({ type: "object", required, properties: withoutReferences(document, schemas) });
 
   return new Map(
     operations.flatMap((operation) => {

@@ -11,7 +11,7 @@ import { isDateTime } from "../lib/dateTime.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
-import { resolve } from "./document.ts";
+import { withoutReferences } from "./document.ts";
 import { formReaders } from "./formBody.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
 import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
@@ -64,7 +64,7 @@ export function requestValidator(
         : [[id, bodyReader(requestType, bodyLimits[id] ?? bodyLimitBytes)]],
     ),
   );
-  const formReader = formReaders(contract.document, contract.operations);
+  const formReader = formReaders(contract.operations);
   const checks = stringParameterChecks(contract.document, contract.operations);
 
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
@@ -113,10 +113,7 @@ function inputOnly({ document, operations }: Contract) {
   const paths = Object.entries(document.paths).flatMap(([path, item]) =>
     withInput.has(path) ? [[path, withoutResponses(item)]] : [],
   );
-  const input = { ...document, components: {}, paths: Object.fromEntries(paths) };
-  const inline = (_name: string, value: unknown): unknown =>
-    typeof value === "object" && value !== null ? resolve(document, value) : value;
-  return JSON.parse(JSON.stringify(input, inline));
+  return withoutReferences(document, { ...document, components: {}, paths: Object.fromEntries(paths) });
 }
 
 /** The validator ignores some names with brackets, such as `?[x]=1`. */

@@ -63,7 +63,7 @@ export const decideDevice =
       return { status: 400, ...pages.devicePage({ state: { userCode, token }, username, error: wrongCode }) };
     }
     if (decision === undefined)
-      return { status: 200, ...(await confirmPage(parts, session, request, { userCode, token })) };
+      return { status: 200, ...(await confirmPage(parts, { session, request, userCode, token })) };
     const { allowedTitle, allowed, deniedTitle, denied } = texts.device;
     const shown = decision === "allow" ? { title: allowedTitle, text: allowed } : { title: deniedTitle, text: denied };
     return { status: 200, ...pages.messagePage(shown) };
@@ -71,12 +71,14 @@ export const decideDevice =
 
 const wrongCode: FormError = { text: texts.device.wrong, problem: "invalid-request", fields: ["code"] };
 
+type Confirmation = { session: BrowserSession; request: DeviceRequest; userCode: string; token: string };
+
 async function confirmPage(
   { pages, clients, access, describeAccess, issuer }: DevicePageParts,
-  { userId, username }: BrowserSession,
-  { clientId, audience, scopes }: DeviceRequest,
-  { userCode, token }: { userCode: string; token: string },
+  { session, request, userCode, token }: Confirmation,
 ) {
+  const { userId, username } = session;
+  const { clientId, audience, scopes } = request;
   const held = heldScopes(await access.rightsOf(userId), scopes);
   const described = await describeAccess({ audience, scopes: held });
   const client = (await clients.find(clientId)) ?? { name: clientId };

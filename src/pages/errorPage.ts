@@ -32,7 +32,7 @@ function textsOf({ slug, status }: Problem): { title: string; text: string } {
   return known[slug] ?? texts.failure;
 }
 
-/** The name of an undeclared parameter is a text of whoever made the link. A page must not show it as a message of the service. */
+/** An attacker can choose the name of an undeclared parameter in a link. The page must not show it as a message of the service. */
 const plainName = /^[a-z_]{1,24}$/;
 
 const partOf = (error: RequestError): string => {

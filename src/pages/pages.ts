@@ -22,7 +22,7 @@ export type CredentialsForm = {
   error?: FormError | undefined;
   /** The name of the application that the user came from. */
   client?: string | undefined;
-  /** Whether the application knows the user, and accepts nobody else. */
+  /** Whether the application knows the user, and accepts no other one. */
   isKnown?: boolean | undefined;
   /** Who is signed in already. Another user may sign in, or the same one again. */
   signedInAs?: string | undefined;

@@ -10,7 +10,7 @@ import { Problem } from "../problems/problems.ts";
 import type { Revocation } from "../revocations/revocations.ts";
 import type { AccessTokens, IssueToken, TokenClient } from "../tokens/accessTokens.ts";
 import { withCurrentPassword } from "../users/currentPassword.ts";
-import { createRefresh, type GrantOf, type Refreshed } from "./refresh.ts";
+import { createRefresh, type GrantOf, type Refreshed, type RefreshRequest } from "./refresh.ts";
 import { digestOf, formatToken, parseToken, type RefreshSecrets } from "./refreshSecrets.ts";
 import type {
   Device,
@@ -125,9 +125,9 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     address: string | undefined,
     request: TokenRequest = {},
   ): Promise<SessionTokens> {
-    return refreshFor(null, text, address, async ({ userId, ...limits }) =>
-      grants.grant(userId, await grants.narrow(limits, request)),
-    );
+    const grantOf: GrantOf = async ({ userId, ...limits }) =>
+      grants.grant(userId, await grants.narrow(limits, request));
+    return refreshFor(null, { text, address, grantOf });
   }
 
   /**
@@ -137,9 +137,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
    */
   async function refreshFor(
     client: TokenClient | null,
-    text: string,
-    address: string | undefined,
-    grantOf: GrantOf,
+    { text, address, grantOf }: { text: string } & Pick<RefreshRequest, "address" | "grantOf">,
   ): Promise<SessionTokens> {
     const issue = tokens.prepare(performance.now());
     const token = parseToken(text);

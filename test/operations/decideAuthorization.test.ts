@@ -43,6 +43,16 @@ describeOperation("decideAuthorization", {
         expect(tokens).toMatchObject({ status: 200 });
         expect((await redeem(service, app, { code, verifier })).json.error).toBe("invalid_grant");
       },
+      "to allow, with a code that ends with the session of the token": async () => {
+        for (const isEnded of [false, true]) {
+          const { json } = await service.send("POST", "/api/sessions", { basic });
+          const { path, verifier } = await show();
+          const answer = await service.send("POST", path, { bearer: json.access_token, ...allow });
+          const { code } = parametersOf(answer.json.redirect_uri);
+          if (isEnded) await service.send("DELETE", `/api/sessions/${json.id}`, { basic });
+          expect((await redeem(service, app, { code, verifier })).status).toBe(isEnded ? 400 : 200);
+        }
+      },
       "to deny, with an error": async () => {
         const { path } = await show();
         const answer = await service.send("POST", path, { basic, ...deny });

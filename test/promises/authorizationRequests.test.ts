@@ -46,6 +46,7 @@ const read = (sent: Sent, more = ""): Promise<ReadRequest> =>
 
 const fault = (error: string, { state }: { state?: string | undefined } = valid) => ({
   kind: "fault",
+  client: expect.objectContaining({ name: client.name }),
   fault: { error, description: expect.stringMatching(/^[ !#-[\]-~]+\.$/) },
   redirectUri: callback,
   state,

@@ -125,6 +125,26 @@ test("rights that another instance has read meanwhile, and this one has not, rev
   expect(enforced.at(-1)).toMatchObject({ subject: `client:${url}`, minimumEpoch: client?.version });
 });
 
+test("a document that has not changed leaves the version, so that users can decide about what they have seen", async () => {
+  const url = newUrl();
+  const jwks = { keys: [{ kty: "OKP", crv: "Ed25519", x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", kid: "1" }] };
+  const body = {
+    client_id: url,
+    redirect_uris: valid.redirect_uris,
+    token_endpoint_auth_method: "private_key_jwt",
+    jwks,
+  };
+  document = { body };
+  const first = await find(url);
+  now += 3_601_000;
+  const second = await find(url);
+  expect(second?.documentExpiresAt?.getTime()).toBe(Number(first?.documentExpiresAt?.getTime()) + 3_601_000);
+  expect({ ...second, documentExpiresAt: null }).toEqual({ ...first, documentExpiresAt: null });
+  now += 3_601_000;
+  document = { body: { ...body, client_name: "Renamed" } };
+  expect((await find(url))?.version).toBeGreaterThan(Number(first?.version));
+});
+
 test("many requests at once fetch a document once, and a failure is remembered", async () => {
   const url = newUrl();
   [fetched, document] = [[], { body: { ...valid, client_id: url } }];

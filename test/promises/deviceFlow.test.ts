@@ -190,7 +190,9 @@ describe("the user", () => {
     const { device_code, user_code } = await start(asking.id, "account:read users:read");
     const browser = await signedInBrowser(username);
     const confirm = await browser.submit(await browser.go("GET", "/oauth/device"), { user_code });
-    await service.sql("INSERT INTO user_roles (user_id, role) VALUES ($1, 'administrator')", [id]);
+    const json = { roles: ["administrator"] };
+    const promoted = await service.send("PATCH", `/api/users/${id}`, { basic: await service.administrator(), json });
+    expect(promoted.status).toBe(200);
     await browser.submit(confirm, { decision: "allow" });
     const { refresh_token } = (await poll(device_code, asking.id)).json;
     const form = { grant_type: "refresh_token", client_id: asking.id, refresh_token };

@@ -247,6 +247,7 @@ const authorizationCases: AuthorizationCase[] = [
   { name: "an unknown response mode", parameters: authorizationOf({ response_mode: "unknown" }) },
   { name: "an unknown parameter", parameters: authorizationOf({ unknown: "value" }) },
   { name: "a login hint", parameters: authorizationOf({ login_hint: "miguel" }) },
+  { name: "a hint that is no ID token", parameters: authorizationOf({ id_token_hint: "x.y.z" }) },
   { name: "an unknown resource", parameters: authorizationOf({ resource: "https://unknown.example" }) },
   { name: "a resource that is no URI", parameters: authorizationOf({ resource: "orders" }) },
 ];

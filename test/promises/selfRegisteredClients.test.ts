@@ -34,7 +34,7 @@ async function registered(uri: string) {
 describe("the browser is not sent to the page of such a client before its user has decided", () => {
   const uri = "https://evil.example/phishing";
   const faults: [string, Query][] = [
-    ["an unknown scope", { scope: "unknown" }],
+    ["an unknown scope", { scope: "call-this-number" }],
     ["another response type", { response_type: "token" }],
     ["no challenge", { code_challenge: undefined }],
     ["prompt=none", { prompt: "none" }],
@@ -46,6 +46,8 @@ describe("the browser is not sent to the page of such a client before its user h
       const answer = await one.authorize(queryOf(more));
       expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
       expect(answer.header("location")).toBeUndefined();
+      expect(answer.text).toMatch(/The error is [a-z_]+\./);
+      expect(answer.text).not.toContain("call-this-number");
     }
   });
 

@@ -92,8 +92,8 @@ export async function up(knex: Knex): Promise<void> {
       audience text NOT NULL,
       scopes text[] NOT NULL,
       authenticated_at timestamptz NOT NULL,
-      -- The session of the browser.
-      browser_session_id uuid,
+      -- The session in which the user allowed it. NULL: with a password.
+      deciding_session_id uuid,
       -- RFC 9449, section 10
       dpop_jkt text,
       expires_at timestamptz NOT NULL,

@@ -101,7 +101,8 @@ export function createAuthorizations(parts: Parts): Authorizations {
   /** For errors before the user has decided. @throws {Problem} `invalid-request`, which is a page, if the client is not trusted */
   function refuse(client: Client, to: ReturnAddress, fault: RequestFault): Redirect {
     if (isTrusted(client, to.redirectUri)) return redirectFault(to, fault);
-    throw new Problem("invalid-request", { detail: `${fault.error}: ${fault.description}` });
+    // The description may contain a text of the link, which must not look like a message of the service.
+    throw new Problem("invalid-request", { detail: `The error is ${fault.error}.` });
   }
 
   async function begin(text: string, holder: Holder): Promise<Begun> {
@@ -189,7 +190,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
   async function allowUnseen(request: AuthorizationRequest, user: SignedInUser, question: Question): Promise<Redirect> {
     const reason = question.client.isFirstParty ? "first-party" : "granted-before";
     const unseen = { ...seenBy(request, user, question), reason } as const;
-    const access = await store.allowUnseen(unseen, user, grantId(uuidv7()), codeOf(request));
+    const access = await store.allowUnseen(unseen, user, codeOf(request));
     if (access) audit("authorization-allowed", { ...auditDetails(request, user, access), reason });
     else await requireRepeated(request, user, "allow");
     return redirect(request, { code: request.code });
@@ -199,10 +200,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
     const { id, code } = request;
     if (mustSignInAgain(request, user)) throw new Problem("login-required");
     if (decision === "allow" && user.limits) await requireWithin(user.limits, request, user);
-    const access =
-      decision === "allow"
-        ? await store.allow(id, user, grantId(uuidv7()), codeOf(request))
-        : await store.deny(id, user);
+    const access = decision === "allow" ? await store.allow(id, user, codeOf(request)) : await store.deny(id, user);
     if (access) audit(decisionEvents[decision], auditDetails(request, user, access));
     else await requireRepeated(request, user, decision);
     return decision === "allow" ? redirect(request, { code }).uri : redirectFault(request, accessDenied).uri;
@@ -226,7 +224,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
    * @throws {Problem} `invalid-request`
    */
   async function requireRepeated({ id, code }: AuthorizationRequest, { userId }: SignedInUser, decision: Decision) {
-    if (!(await store.hasDecided(id, userId, decision, digestOfCode(code)))) throw decided();
+    if (!(await store.hasDecided({ id, userId, decision, digest: digestOfCode(code) }))) throw decided();
   }
 
   return {
@@ -290,6 +288,7 @@ const seenBy = (request: AuthorizationRequest, { userId }: SignedInUser, { clien
   }) satisfies SeenAuthorization;
 
 const codeOf = ({ code, redirectUri, codeChallenge, nonce, dpopJkt }: AuthorizationRequest) => ({
+  grantId: grantId(uuidv7()),
   digest: digestOfCode(code),
   redirectUri,
   codeChallenge,

@@ -94,7 +94,7 @@ export const signedInUser = ({ id, userId, epoch, authenticatedAt }: BrowserSess
   userId,
   epoch,
   authenticatedAt,
-  browserSessionId: id,
+  decidingSessionId: id,
 });
 
 /**
@@ -106,14 +106,14 @@ async function decidingUser(
   principal: PasswordPrincipal | TokenPrincipal,
 ): Promise<SignedInUser> {
   const { userId, epoch } = principal;
-  if (principal.proof === "password") return { userId, epoch, authenticatedAt: clock(), browserSessionId: undefined };
+  if (principal.proof === "password") return { userId, epoch, authenticatedAt: clock(), decidingSessionId: undefined };
   if (isDelegated(principal)) throw new Problem("login-required");
   const { sessionId, issuedAt } = principal;
   // A refreshed token is newer than the sign-in.
   const authenticatedAt = sessionId === undefined ? issuedAt : await authorizations.authenticationTime(sessionId);
   if (!authenticatedAt) throw new Problem("token-revoked");
   const limits = principal.scopes && new Set([...principal.scopes, ...openIdScopes]);
-  return { userId, epoch, authenticatedAt, browserSessionId: undefined, limits };
+  return { userId, epoch, authenticatedAt, decidingSessionId: sessionId, limits };
 }
 
 const represent = (

@@ -29,7 +29,7 @@ const withoutPort = (uri: string): string => uri.replace(loopback, "http://$1");
 export const isInterceptable = (uri: string): boolean => !/^https:/i.test(uri);
 
 /**
- * Whether a browser may be sent to a redirect URI before its user has decided. Nobody has verified a client that registered itself:
+ * Whether a browser may be sent to a redirect URI before its user has decided. A client that registered itself is not verified:
  * its page could be one for phishing, behind a link to this service (RFC 9700, section 4.11.2). A program on the device is no page.
  */
 export const isTrusted = ({ registration, isFirstParty }: Client, uri: string): boolean =>

@@ -48,10 +48,10 @@ const see = statement({
 /** The user, unless the credentials that they decide with were revoked. What ends the tokens of the user ends the code as well. */
 export const owner = `SELECT id FROM users
   WHERE id = :userId AND token_epoch = :epoch AND blocked_at IS NULL
-    AND (:browserSessionId IS NULL
-         OR EXISTS (SELECT FROM sessions WHERE sessions.id = :browserSessionId AND user_id = users.id AND ended_at IS NULL))
+    AND (:decidingSessionId IS NULL
+         OR EXISTS (SELECT FROM sessions WHERE sessions.id = :decidingSessionId AND user_id = users.id AND ended_at IS NULL))
   FOR KEY SHARE`;
-export const ownerParameters = { userId, epoch: integer, browserSessionId: nullable(sessionId) };
+export const ownerParameters = { userId, epoch: integer, decidingSessionId: nullable(sessionId) };
 
 /** The decision of a user about what they have seen, unless the client has changed since. */
 const decide = (
@@ -101,9 +101,9 @@ const issueCode = `granted AS (
     ${recordEvent({ event: "authorization-allowed", from: "decided", subject: "decided.user_id", details: decisionDetails })}
   )
   INSERT INTO authorization_codes (digest, client_id, user_id, user_epoch, grant_id, redirect_uri, code_challenge, nonce, audience,
-    scopes, authenticated_at, browser_session_id, dpop_jkt, expires_at)
+    scopes, authenticated_at, deciding_session_id, dpop_jkt, expires_at)
   SELECT :digest, client_id, user_id, :epoch, granted.id, :redirectUri, :codeChallenge, :nonce, audience,
-    scopes, :authenticatedAt, :browserSessionId, :dpopJkt, now() + make_interval(secs => :codeSeconds)
+    scopes, :authenticatedAt, :decidingSessionId, :dpopJkt, now() + make_interval(secs => :codeSeconds)
   FROM decided, granted
   RETURNING audience, scopes`;
 
@@ -165,10 +165,10 @@ const findDecision = statement({
 });
 
 export function authorizationStore(database: Database): AuthorizationStore {
-  const ownerValues = ({ userId, epoch, browserSessionId }: SignedInUser) => ({
+  const ownerValues = ({ userId, epoch, decidingSessionId }: SignedInUser) => ({
     userId,
     epoch,
-    browserSessionId: browserSessionId ?? null,
+    decidingSessionId: decidingSessionId ?? null,
   });
   const codeValues = ({ nonce, dpopJkt, ...code }: NewCode, { authenticatedAt }: SignedInUser) => ({
     ...code,
@@ -192,14 +192,14 @@ export function authorizationStore(database: Database): AuthorizationStore {
     see: async (seen, mayChangeUser) =>
       (await database.write((knex) => see.count(knex, { ...seenValues(seen), mayChangeUser }))) > 0,
 
-    async allow(id, user, grantId, code) {
+    async allow(id, user, code) {
       const limits = user.limits ? [...user.limits] : null;
-      const values = { id, grantId, limits, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
+      const values = { id, limits, ...ownerValues(user), ...codeValues(code, user), audit: auditContext() };
       return await database.write((knex) => allow.first(knex, values));
     },
 
-    async allowUnseen({ reason, ...seen }, user, grantId, code) {
-      const decision = { ...seenValues(seen), ...ownerValues(user), grantId, ...codeValues(code, user) };
+    async allowUnseen({ reason, ...seen }, user, code) {
+      const decision = { ...seenValues(seen), ...ownerValues(user), ...codeValues(code, user) };
       const values = { ...decision, isFirstParty: reason === "first-party", audit: auditContext({ reason }) };
       return await database.write((knex) => allowUnseen.first(knex, values));
     },
@@ -214,8 +214,8 @@ export function authorizationStore(database: Database): AuthorizationStore {
       return row?.authenticatedAt;
     },
 
-    async hasDecided(id, userId, decision, digest) {
-      const values = { id, userId, decision: decision === "allow" ? "allowed" : "denied", digest };
+    async hasDecided({ decision, ...decided }) {
+      const values = { ...decided, decision: decision === "allow" ? "allowed" : "denied" };
       return (await database.read((knex) => findDecision.count(knex, values))) > 0;
     },
   };

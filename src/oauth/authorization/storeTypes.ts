@@ -11,8 +11,8 @@ export type SignedInUser = {
   epoch: number;
   /** When the user authenticated. */
   authenticatedAt: Date;
-  /** The session of the browser; `undefined` at the page of a team. */
-  browserSessionId: SessionId | undefined;
+  /** The session in which they decide. Its end ends the codes that they allow. `undefined` with a password. */
+  decidingSessionId: SessionId | undefined;
   /** The scopes that the user's credential is limited to, and which it may allow. `undefined` without a limit. */
   limits?: ReadonlySet<string> | undefined;
 };
@@ -29,6 +29,8 @@ export type SeenAuthorization = {
 
 /** A code that becomes valid if its request is allowed. */
 export type NewCode = {
+  /** The id of the grant, if the user has not allowed this client anything before. */
+  grantId: GrantId;
   digest: Buffer;
   redirectUri: string;
   codeChallenge: string;
@@ -51,7 +53,7 @@ export type AuthorizationStore = {
    * @returns what was decided about; `undefined` if the request was decided, seen by another user or not at all, or has expired; if
    * the client has changed since, or the credentials of the user were revoked
    */
-  allow(id: string, user: SignedInUser, grantId: GrantId, code: NewCode): Promise<RequestedAccess | undefined>;
+  allow(id: string, user: SignedInUser, code: NewCode): Promise<RequestedAccess | undefined>;
   /**
    * Allows what the user need not see: the client is first-party, or the user has allowed all of it before.
    * @returns as `allow`; `undefined` also if the user has withdrawn the grant since
@@ -59,7 +61,6 @@ export type AuthorizationStore = {
   allowUnseen(
     authorization: SeenAuthorization & { reason: "first-party" | "granted-before" },
     user: SignedInUser,
-    grantId: GrantId,
     code: NewCode,
   ): Promise<RequestedAccess | undefined>;
   /** @returns as `allow` */
@@ -67,5 +68,5 @@ export type AuthorizationStore = {
   /** @returns when the user of a session authenticated; `undefined` if there is no such session */
   findAuthenticationTime(id: SessionId): Promise<Date | undefined>;
   /** Whether the user has made this decision before, and the code can still be redeemed. */
-  hasDecided(id: string, userId: UserId, decision: Decision, digest: Buffer): Promise<boolean>;
+  hasDecided(decided: { id: string; userId: UserId; decision: Decision; digest: Buffer }): Promise<boolean>;
 };

@@ -19,8 +19,8 @@ const presentedParameters = {
 };
 
 /** Unless the session was ended in which the user has allowed it. */
-const isSessionLive = `(browser_session_id IS NULL OR EXISTS (
-  SELECT FROM sessions WHERE sessions.id = browser_session_id AND ended_at IS NULL))`;
+const isSessionLive = `(deciding_session_id IS NULL OR EXISTS (
+  SELECT FROM sessions WHERE sessions.id = deciding_session_id AND ended_at IS NULL))`;
 
 /** The port of a loopback address is free, as in `isRegistered`. */
 const withoutPort = (uri: string) => `regexp_replace(${uri}, '^(http://(127\\.0\\.0\\.1|\\[::1\\])):[0-9]+', '\\1')`;

@@ -144,7 +144,7 @@ export const deviceCodeStore = (database: Database): DeviceCodeStore => ({
       decideDeviceCode.first(knex, {
         ...decision,
         held: [...decision.held],
-        browserSessionId: decision.browserSessionId ?? null,
+        decidingSessionId: decision.decidingSessionId ?? null,
         userCodes,
         audit: auditContext(),
       }),

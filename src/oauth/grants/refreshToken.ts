@@ -3,6 +3,7 @@ import type { Grants } from "../../access/grants.ts";
 import { Problem } from "../../problems/problems.ts";
 import { requestContext } from "../../requestContext.ts";
 import { tokenClientOf } from "../../sessions/clients/clientSessions.ts";
+import type { GrantOf } from "../../sessions/refresh.ts";
 import type { Sessions } from "../../sessions/sessions.ts";
 import type { IssueIdToken } from "../idTokens.ts";
 import { narrowedAccess, withinClient } from "../requestedAccess.ts";
@@ -20,18 +21,15 @@ export const refreshToken =
   async (client, parameters, proofKey) => {
     const text = requireParameter(parameters, "refresh_token");
     let granted: readonly string[] = [];
+    const grantOf: GrantOf = async ({ userId, audience, scopes }) => {
+      const whole = { audience: audience ?? issuer, scopes: scopes ?? [] };
+      const access = withinClient({ client, issuer }, narrowedAccess(whole, parameters));
+      granted = access.scopes;
+      return grants.grant(userId, access);
+    };
+    const { address } = requestContext();
     const tokens = await sessions
-      .refreshFor(
-        { ...tokenClientOf(client), boundTo: proofKey },
-        text,
-        requestContext().address,
-        async ({ userId, audience, scopes }) => {
-          const whole = { audience: audience ?? issuer, scopes: scopes ?? [] };
-          const access = withinClient({ client, issuer }, narrowedAccess(whole, parameters));
-          granted = access.scopes;
-          return grants.grant(userId, access);
-        },
-      )
+      .refreshFor({ ...tokenClientOf(client), boundTo: proofKey }, { text, address, grantOf })
       .catch((error: unknown) => {
         throw error instanceof Problem && error.status === 401 ? invalidGrant(error) : error;
       });

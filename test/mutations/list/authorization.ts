@@ -222,10 +222,18 @@ export const authorization: readonly Mutation[] = [
   {
     name: "a code is redeemed after the end of the session in which it was allowed",
     file: "src/oauth/codes/store.ts",
-    find: "sessions.id = browser_session_id AND ended_at IS NULL",
-    replace: "sessions.id = browser_session_id",
+    find: "sessions.id = deciding_session_id AND ended_at IS NULL",
+    replace: "sessions.id = deciding_session_id",
     test: ended,
     only: "of no use after a sign-out in the browser",
+  },
+  {
+    name: "a code outlives the session whose token has allowed it",
+    file: "src/oauth/authorization/handlers.ts",
+    find: "decidingSessionId: sessionId, limits",
+    replace: "decidingSessionId: undefined, limits",
+    test: decision,
+    only: "ends with the session of the token",
   },
   {
     name: "a code is redeemed that was sent to a URI which the client no longer has",

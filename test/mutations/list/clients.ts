@@ -122,6 +122,14 @@ export const clients: readonly Mutation[] = [
     only: "the id of another document",
   },
   {
+    name: "users cannot decide any more once the document of a client was fetched again",
+    file: "src/clients/store.ts",
+    find: "UPDATE clients SET document_expires_at = :expiresAt\n",
+    replace: "UPDATE clients SET document_expires_at = :expiresAt, version = DEFAULT\n",
+    test: documents,
+    only: "has not changed leaves the version",
+  },
+  {
     name: "the document of a client has redirect URIs of other origins",
     file: "src/clients/documents.ts",
     find: "if (!isOwn(redirectUri, id))",

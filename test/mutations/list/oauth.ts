@@ -39,8 +39,8 @@ export const oauth: readonly Mutation[] = [
   {
     name: "a key is reported with scopes that its user has lost",
     file: "src/oauth/introspection.ts",
-    find: "scopes: heldScopes(rights, [...limits]),",
-    replace: "scopes: [...limits],",
+    find: "scopes: heldScopes(rights, [...scopes]),",
+    replace: "scopes: [...scopes],",
     test: introspection,
     only: "those of its scopes that its user has",
   },
