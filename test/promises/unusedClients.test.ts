@@ -6,7 +6,7 @@ import { unusedClients } from "../../src/clients/unused/store.ts";
 import { cleanUp } from "../../src/database/cleanup.ts";
 import { openDatabase } from "../../src/database/database.ts";
 import { afterTest } from "../support/afterTest.ts";
-import { issueCode, redirectUri } from "../support/oauthCodes.ts";
+import { challengeOf, issueCode, redirectUri } from "../support/oauthCodes.ts";
 import { startTestService } from "../support/service.ts";
 
 const service = await startTestService({ CLIENT_REGISTRATION: "on" });
@@ -38,7 +38,8 @@ test("a client that was not used for 30 days after its registration is deleted e
   const id = await register();
   await wait(29);
   expect([await clean(), await isKept(id)]).toEqual([{}, true]);
-  const authorize = `/oauth/authorize?client_id=${id}&response_type=code`;
+  const challenge = `code_challenge=${challengeOf("verifier")}&code_challenge_method=S256`;
+  const authorize = `/oauth/authorize?client_id=${id}&response_type=code&${challenge}`;
   expect((await service.send("GET", authorize)).status).toBe(303);
   await wait(2);
   expect([await clean(), await isKept(id)]).toEqual([{ clients: 1 }, false]);
