@@ -102,7 +102,9 @@ function operationServer(parts: DispatchParts): Serve {
       try {
         return await validInput();
       } catch (fault) {
-        await guardInvalid(authorization, request.body);
+        // After the timeout of a body, the time left may not suffice to authenticate.
+        const hasTimedOut = fault instanceof Problem && fault.slug === "request-timeout";
+        if (!hasTimedOut) await guardInvalid(authorization, request.body);
         throw fault;
       }
     };
