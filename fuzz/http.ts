@@ -24,7 +24,7 @@ const maxHeadBytes = 16_384;
 export function validatedAs({ method, target, headers }: Request, { status }: { status: number }): [string, string] {
   const fields = headers.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
   const isTooLarge = method.length + target.length + fields > maxHeadBytes - 512; // other headers are added
-  if (status === 400 && isTooLarge) return ["GET", "/api/resource"];
+  if (status === 400 && isTooLarge) return [method === "HEAD" ? "HEAD" : "GET", "/api/resource"];
   return status === 400 && target.includes("#") ? [method, `*${target}`] : [method, target];
 }
 

@@ -1,5 +1,6 @@
 /** What a run prints: the responses by operation, the declared responses that it did not observe, and the failure. */
 import type { Api, Operation } from "./contract/operations.ts";
+import { needsFlow } from "./generators/flows.ts";
 import { undetectableFaults } from "./plantedFaults/undetectable.ts";
 import type { Failure, FuzzResult } from "./run.ts";
 
@@ -18,10 +19,17 @@ export const undetectableLines = (): string[] =>
   undetectableFaults.map(({ name, reason }) => `cannot be detected: ${name}: ${reason}`);
 
 /** Why a declared response may be missing. `isOwn`: the fuzzer has started the service. */
-const reasons: [applies: (status: number, operation: Operation, isOwn: boolean) => boolean, reason: string][] = [
+const reasons: [
+  applies: (status: number, operation: Operation, isOwn: boolean, api: Api) => boolean,
+  reason: string,
+][] = [
   [
     (status) => status === 408,
     "the service waits 8 seconds for a body; test/support/sharedCases/bodies.ts sends such requests",
+  ],
+  [
+    (status, operation, _, api) => [429, 500, 503].includes(status) && needsFlow(api, operation),
+    "no flow is played on a degraded service; test/operations/ has such requests",
   ],
   [(status, _, isOwn) => !isOwn && [429, 500, 503].includes(status), "the service of --url keeps its database"],
   [
@@ -32,19 +40,15 @@ const reasons: [applies: (status: number, operation: Operation, isOwn: boolean) 
 ];
 
 /** Returns a line for each declared response that was not observed, and a line with the total. */
-export function coverageLines(
-  { operations }: Api,
-  { statuses }: Pick<FuzzResult, "statuses">,
-  isOwn: boolean,
-): string[] {
+export function coverageLines(api: Api, { statuses }: Pick<FuzzResult, "statuses">, isOwn: boolean): string[] {
   let [observed, declared] = [0, 0];
-  const lines = operations.flatMap((operation) => {
+  const lines = api.operations.flatMap((operation) => {
     const missed = operation.statuses.filter((status) => !statuses.get(operation.id)?.has(status));
     declared += operation.statuses.length;
     observed += operation.statuses.length - missed.length;
     return missed.map((status) => {
       const [, reason = "these requests did not cause it"] =
-        reasons.find(([applies]) => applies(status, operation, isOwn)) ?? [];
+        reasons.find(([applies]) => applies(status, operation, isOwn, api)) ?? [];
       return `not observed: ${operation.id} ${status}: ${reason}`;
     });
   });

@@ -56,6 +56,18 @@ export function flowsOf(api: Api): Map<string, Step[]> {
   );
 }
 
+/**
+ * Whether an operation succeeds in a flow only: what authenticates its request is not in the header, or an earlier page has set it. To
+ * register a client and to revoke a token needs no flow.
+ */
+export function needsFlow(api: Api, operation: Operation): boolean {
+  const { registerClient, revokePresented } = rolesOf(api);
+  const isInFlow = [...flowsOf(api).values()].flat().some((step) => step.operation === operation.id);
+  return (
+    isInFlow && operation.usualSchemes.length === 0 && operation !== registerClient && operation !== revokePresented
+  );
+}
+
 function stepOf(operation: Operation, { credentials, path = {}, query = {}, body, proof }: Parts = {}): Step {
   return {
     operation: operation.id,
@@ -167,7 +179,7 @@ function clientForUser(roles: Roles, { authentication, isForm, isNewUser, isDyna
     grant_types: json(["authorization_code", "refresh_token"]),
     token_endpoint_auth_method: json("none"),
   };
-  const newUser = { username: json("new user"), password: json("Nine copper kettles § sing at dawn") };
+  const newUser = { username: json("newcomer"), password: json("Nine copper kettles § sing at dawn") };
   const registered: Planned[] = [
     [roles.signUpPage, { query: question }],
     [roles.signUpForm, { body: { ...question, ...newUser } }],

@@ -158,13 +158,18 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
   /**
    * Returns a request that succeeds for this user. Its parameters and body are examples of the contract, or values that
    * other operations return.
+   * @param known parameters of the path that are given
    * @returns `undefined` if it refers to something that no operation returns
    */
-  async function inputsFor(operation: Operation, user: TestUser): Promise<Sent | undefined> {
-    const path: Record<string, string> = {};
-    for (const parameter of operation.parameters.filter((one) => one.in === "path")) {
+  async function inputsFor(
+    operation: Operation,
+    user: TestUser,
+    known: Readonly<Record<string, string>> = {},
+  ): Promise<Sent | undefined> {
+    const path: Record<string, string> = { ...known };
+    for (const parameter of operation.parameters.filter((one) => one.in === "path" && !(one.name in known))) {
       const [giver] = refers(api, operation, parameter.name) ? sourcesOf(api, operation, parameter.name) : [];
-      const value = giver ? await valueFrom(giver, parameter, user) : parameter.examples[0];
+      const value = giver ? await valueFrom(giver, parameter, { user, path }) : parameter.examples[0];
       if (value === undefined) return undefined;
       path[parameter.name] = String(value);
     }
@@ -188,11 +193,13 @@ export function createProbe({ api, send, check, runId, isDegraded = false, ...de
   async function valueFrom(
     giver: Operation,
     { name, examples }: Parameter,
-    user: TestUser,
+    { user, path }: { user: TestUser; path: Readonly<Record<string, string>> },
   ): Promise<string | undefined> {
     if (giver === roles.registration || giver === roles.self) return user.id;
-    if (giver.method !== "PUT" && giver.parameters.some((one) => one.in === "path")) return undefined;
-    const inputs = await inputsFor(giver, user);
+    // What a client has, for example, is created below the same client.
+    const isUnknown = (one: Parameter) => one.in === "path" && !(one.name in path);
+    if (giver.method !== "PUT" && giver.parameters.some(isUnknown)) return undefined;
+    const inputs = await inputsFor(giver, user, path);
     const { status, json } = await call(giver, inputs);
     const given = stringsOf(json);
     const found = given.find((one) => one.name === name) ?? given.find((one) => one.name === name.split("_").at(-1));
