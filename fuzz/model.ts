@@ -377,7 +377,11 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   /** Returns the user for whom a token was issued, or the client that acts for itself. */
   function ownerOfToken(claims: Json | undefined): User | undefined {
     const { sub } = claims ?? {};
-    return users.find(({ id }) => id === sub) ?? clients.get(String(sub))?.user;
+    const known = users.find(({ id }) => id === sub) ?? clients.get(String(sub))?.user;
+    // A registration on a page does not return the id.
+    const registered = known ?? users.find(({ id }) => id === "");
+    if (registered && !known) registered.id = String(sub);
+    return registered;
   }
 
   function sessionOfClaims({ sid }: Json, owner: User): Session | undefined {

@@ -44,7 +44,8 @@ export async function findInvalidRows(databaseUrl: string, users: User[] | undef
       );
       const isRight = rules[name] ?? (() => true);
       for (const { value } of rows) {
-        if (!(isPrintable(value) || opaque.has(name)) || !isRight(value)) wrong.push(`${name}: ${JSON.stringify(value)}`);
+        if (!(isPrintable(value) || opaque.has(name)) || !isRight(value))
+          wrong.push(`${name}: ${JSON.stringify(value)}`);
       }
     }
     if (!users) return wrong;
