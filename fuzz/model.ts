@@ -348,7 +348,13 @@ export function createModel(api: Api, administrator?: [username: string, passwor
       pool.unshift({ name, value, origin: operation.path, owner: undefined, isUnique: false });
     for (const [name, value] of Object.entries(sent)) {
       if (!owner || typeof value !== "string") continue;
-      pool.unshift({ name, value, origin: operation.path, owner, isUnique: isSecret(name) && operation !== roles.introspect });
+      pool.unshift({
+        name,
+        value,
+        origin: operation.path,
+        owner,
+        isUnique: isSecret(name) && operation !== roles.introspect,
+      });
     }
     return [...returned, ...others];
   }
