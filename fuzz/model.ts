@@ -348,7 +348,13 @@ export function createModel(api: Api, administrator?: [username: string, passwor
       pool.unshift({ name, value, origin: operation.path, owner: undefined, isUnique: false });
     for (const [name, value] of Object.entries(sent)) {
       if (!owner || typeof value !== "string") continue;
-      pool.unshift({ name, value, origin: operation.path, owner, isUnique: isSecret(name) });
+      pool.unshift({
+        name,
+        value,
+        origin: operation.path,
+        owner,
+        isUnique: isSecret(name) && operation !== roles.introspect,
+      });
     }
     return [...returned, ...others];
   }
@@ -377,7 +383,11 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   /** Returns the user for whom a token was issued, or the client that acts for itself. */
   function ownerOfToken(claims: Json | undefined): User | undefined {
     const { sub } = claims ?? {};
-    return users.find(({ id }) => id === sub) ?? clients.get(String(sub))?.user;
+    const known = users.find(({ id }) => id === sub) ?? clients.get(String(sub))?.user;
+    // A registration on a page does not return the id.
+    const registered = known ?? users.find(({ id }) => id === "");
+    if (registered && !known) registered.id = String(sub);
+    return registered;
   }
 
   function sessionOfClaims({ sid }: Json, owner: User): Session | undefined {

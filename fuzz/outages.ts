@@ -159,7 +159,12 @@ export const hasOptionalQuery = ({ parameters }: Operation): boolean =>
 async function waitForRecovery({ api, call, assert }: Probe): Promise<void> {
   const deadline = performance.now() + recoveryTimeoutMs;
   const ready = api.operations.find(
-    ({ method, usualSchemes, statuses }) => method === "GET" && usualSchemes.length === 0 && statuses.includes(503),
+    (one) =>
+      one.method === "GET" &&
+      one.usualSchemes.length === 0 &&
+      one.statuses.includes(503) &&
+      !hasOptionalQuery(one) &&
+      !needsFlow(api, one),
   );
   while (ready) {
     const { status } = await call(ready);
