@@ -12,10 +12,11 @@ export const answerFaults: PlantedFault[] = [
       'credentials?.scheme === "bearer" && acceptsBearer(schemes)',
       'credentials?.scheme === "bearer"',
     ],
+    ["src/openapi/guard.ts", 'if (!acceptsToken(schemes)) return refuseKind(schemes, "token");', ""],
     [
       "src/openapi/guard.ts",
-      'if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth"))',
-      'if (isApiKey && !schemes.includes("apiKeyAuth"))',
+      "return schemes.includes(scheme) ? principal",
+      'return scheme === "bearerAuth" || schemes.includes(scheme) ? principal',
     ],
   ),
   fault("scopes-unchecked", "scopes-are-required", /accepted without its scopes/, [
@@ -25,8 +26,8 @@ export const answerFaults: PlantedFault[] = [
   ]),
   fault("api-key-accepted-everywhere", "api-keys-are-accepted-where-declared", /an API key is accepted/, [
     "src/openapi/guard.ts",
-    'if (!schemes.includes(isApiKey ? "apiKeyAuth" : "bearerAuth"))',
-    'if (!isApiKey && !schemes.includes("bearerAuth"))',
+    'return schemes.includes("apiKeyAuth") ? verifiers.apiKey(credential) : refuseKind(schemes, "apiKey");',
+    "return verifiers.apiKey(credential);",
   ]),
   fault("challenge-missing", "only-declared-credentials-are-accepted", /WWW-Authenticate|challenges/, [
     "src/openapi/problemWriter.ts",

@@ -74,8 +74,8 @@ export const credentialFaults: PlantedFault[] = [
   ),
   fault("token-audience-ignored", "claims-are-verified", /another audience/, [
     "src/tokens/accessTokens.ts",
-    "if (!accepted.includes(String(payload.aud)))",
-    "if (payload.aud === undefined)",
+    "const isOwn = accepted.includes(String(payload.aud));",
+    "const isOwn = payload.aud !== undefined;",
   ]),
   claim("token-issuer-ignored", "        issuer: accepted,\n", /another issuer/),
   claim("token-type-ignored", '        typ: "at+jwt",\n', /another type/),
@@ -86,7 +86,7 @@ export const credentialFaults: PlantedFault[] = [
   ]),
   fault("token-lives-for-months", "claims-are-verified", /lives for/, [
     "src/tokens/accessTokens.ts",
-    "exp: issuedAt + seconds,",
-    "exp: issuedAt + seconds * 10_000,",
+    "exp: issuedAt + seconds }",
+    "exp: issuedAt + seconds * 10_000 }",
   ]),
 ];

@@ -30,7 +30,7 @@ export const sessionFaults: PlantedFault[] = [
     '${revoke({ from: "deleted", minimumEpoch: "0" })}',
   ]),
   fault("anothers-session-ended", "sessions-belong-to-their-user", /another user's session was ended/, [
-    "src/sessions/store.ts",
+    "src/sessions/ending/store.ts",
     "sessions.id = :id AND user_id = :userId",
     "sessions.id = :id AND :userId::uuid IS NOT NULL",
   ]),
@@ -41,7 +41,7 @@ export const sessionFaults: PlantedFault[] = [
   ]),
   fault("another-user-read", "usernames-are-not-disclosed", /another user is read/, [
     "src/users/handlers.ts",
-    'if (!isOwn && (await access.missingScopes(principal, ["users:read"])).length > 0) throw new Problem("not-found");',
+    'if ((await access.missingScopes(principal, ["users:read"])).length > 0) throw new Problem("not-found");',
     "",
   ]),
   fault(
