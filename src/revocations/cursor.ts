@@ -47,4 +47,4 @@ export function parseCursor(text: string): Cursor | undefined {
 /** A start time in the format of Postgres, in UTC. */
 const isServer = (text: string): boolean => /^[0-9]{4,6}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?\+00$/.test(text);
 
-const isTime = (text: string): boolean => /^[0-9]{1,15}$/.test(text);
+const isTime = (text: string): boolean => /^(?:0|[1-9][0-9]{0,14})$/.test(text);

@@ -1,7 +1,7 @@
 /** Administrators cannot undo each other's work by accident, exceed their own rights, or lock everyone out. */
 import { describe, expect, test } from "vitest";
 import { scopes as ownScopes } from "../../generated/scopes.ts";
-import type { Rights } from "../../src/access/rights.ts";
+import { isOfEveryUser, type Rights } from "../../src/access/rights.ts";
 import { keyId, storedUsername, tokenId, userId } from "../../src/identifiers.ts";
 import { type Networks, unknownNetwork } from "../../src/networks.ts";
 import type { TokenPrincipal } from "../../src/principal.ts";
@@ -326,7 +326,7 @@ describe("rights", () => {
         [role],
       );
     const boss = { isAdministrator: true };
-    const all = Object.keys(ownScopes).filter((scope) => !scope.startsWith("account:"));
+    const all = Object.keys(ownScopes).filter((scope) => !isOfEveryUser(scope));
     const administrator = { name: "administrator", scopes: [] };
     const seller = { name: "seller", scopes: ["orders:sell", "account:read"] };
     expect(await missing(boss, undefined, administrator)).toEqual([]);

@@ -37,6 +37,12 @@ describe("a cursor", () => {
     );
   });
 
+  test("whose time begins with a zero is none", () => {
+    const parse = (time: string) => parseCursor(Buffer.from(`1;${server};${time};750:760:`).toString("base64url"));
+    expect(parse("795426")?.atMs).toBe(795_426);
+    expect(parse("0795426")).toBeUndefined();
+  });
+
   test("of arbitrary content is none, or one that Postgres accepts", () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.string(), fc.stringMatching(/^[0-9:,;]*$/)), { maxLength: 8 }), (parts) => {
