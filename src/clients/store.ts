@@ -101,8 +101,7 @@ const putDocument = statement({
       SELECT scopes, audiences, grant_types, authentication FROM clients WHERE id = :id FOR NO KEY UPDATE
     ), unchanged AS (
       UPDATE clients SET document_expires_at = :expiresAt
-      WHERE id = :id AND (SELECT count(*) FROM previous) > 0
-        AND (authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes, audiences, jwks,
+      WHERE id = :id AND (authentication, name, grant_types, redirect_uris, post_logout_redirect_uris, scopes, audiences, jwks,
           jwks_uri, logo_uri, client_uri, policy_uri, tos_uri)
         IS NOT DISTINCT FROM (:authentication, :name, :grantTypes, :redirectUris, :postLogoutRedirectUris, :scopes, :audiences,
           :jwks::jsonb, :jwksUri, :logoUri, :clientUri, :policyUri, :tosUri)
