@@ -26,16 +26,19 @@ export type Begun =
   Redirect | { kind: "interaction"; authorization: string; request: AuthorizationRequest };
 
 /** What a client asks a user for. */
-export type Question = {
+type Asked = {
   client: Client;
   /** Of the scopes, those that the user has. */
   access: RequestedAccess;
-  /** The same scopes. */
+  /** Whether the user has to be asked. */
+  needsConsent: boolean;
+};
+
+/** The same, with what the user is shown. */
+export type Question = Asked & {
   scopes: readonly DescribedScope[];
   /** The name of the API; `undefined` for this service. */
   apiName: string | undefined;
-  /** Whether the user has to be asked. */
-  needsConsent: boolean;
 };
 
 export type Next = Redirect | { kind: "sign-in" } | { kind: "consent"; question: Question };
@@ -140,15 +143,17 @@ export function createAuthorizations(parts: Parts): Authorizations {
   }
 
   /** @returns what the user is asked for, or why not */
-  async function questionFor(request: AuthorizationRequest, user: SignedInUser): Promise<Question | RequestFault> {
+  async function askedOf(request: AuthorizationRequest, user: SignedInUser): Promise<Asked | RequestFault> {
     const client = await currentClient(request);
-    const asked = await accessOf(client, request);
-    if ("error" in asked) return asked;
-    const { audience } = asked;
-    const scopes = heldScopes(await access.rightsOf(user.userId), asked.scopes);
+    const requested = await accessOf(client, request);
+    if ("error" in requested) return requested;
+    const { audience } = requested;
+    const scopes = heldScopes(await access.rightsOf(user.userId), requested.scopes);
     const needsConsent = await mustAsk(client, request, { user, audience, scopes });
-    return { client, access: { audience, scopes }, ...(await describeAccess({ audience, scopes })), needsConsent };
+    return { client, access: { audience, scopes }, needsConsent };
   }
+
+  const questionOf = async (asked: Asked): Promise<Question> => ({ ...asked, ...(await describeAccess(asked.access)) });
 
   /** Users are asked once, and again if another program may be the one that asks (RFC 8252, section 8.6). */
   async function mustAsk(
@@ -170,26 +175,26 @@ export function createAuthorizations(parts: Parts): Authorizations {
       const client = await currentClient(request);
       return isSilent ? refuse(client, request, loginRequired) : { kind: "sign-in" };
     }
-    const question = await questionFor(request, user);
-    if ("error" in question) return redirectFault(request, question);
-    if (!question.needsConsent) return allowUnseen(request, user, question);
-    if (isSilent) return refuse(question.client, request, consentRequired);
+    const asked = await askedOf(request, user);
+    if ("error" in asked) return redirectFault(request, asked);
+    if (!asked.needsConsent) return allowUnseen(request, user, asked);
+    if (isSilent) return refuse(asked.client, request, consentRequired);
     // Another user may continue in the same browser. The form of the first user is rejected from then on.
-    if (!(await store.see(seenBy(request, user, question), true))) throw decided();
-    return { kind: "consent", question };
+    if (!(await store.see(seenBy(request, user, asked), true))) throw decided();
+    return { kind: "consent", question: await questionOf(asked) };
   }
 
   async function ask(request: AuthorizationRequest, user: SignedInUser): Promise<Question | undefined> {
     if (mustSignInAgain(request, user)) throw new Problem("login-required");
-    const question = await questionFor(request, user);
+    const asked = await askedOf(request, user);
     // The scopes or the API have changed since the request began.
-    if ("error" in question) throw clientChanged();
-    return (await store.see(seenBy(request, user, question), false)) ? question : undefined;
+    if ("error" in asked) throw clientChanged();
+    return (await store.see(seenBy(request, user, asked), false)) ? questionOf(asked) : undefined;
   }
 
-  async function allowUnseen(request: AuthorizationRequest, user: SignedInUser, question: Question): Promise<Redirect> {
-    const reason = question.client.isFirstParty ? "first-party" : "granted-before";
-    const unseen = { ...seenBy(request, user, question), reason } as const;
+  async function allowUnseen(request: AuthorizationRequest, user: SignedInUser, asked: Asked): Promise<Redirect> {
+    const reason = asked.client.isFirstParty ? "first-party" : "granted-before";
+    const unseen = { ...seenBy(request, user, asked), reason } as const;
     const access = await store.allowUnseen(unseen, user, codeOf(request));
     if (access) audit("authorization-allowed", { ...auditDetails(request, user, access), reason });
     else await requireRepeated(request, user, "allow");
@@ -211,18 +216,15 @@ export function createAuthorizations(parts: Parts): Authorizations {
    * @throws {Problem} `insufficient-scope`
    */
   async function requireWithin(limits: ReadonlySet<string>, request: AuthorizationRequest, user: SignedInUser) {
-    const question = await questionFor(request, user);
-    const missing = "error" in question ? [] : question.access.scopes.filter((scope) => !limits.has(scope));
+    const asked = await askedOf(request, user);
+    const missing = "error" in asked ? [] : asked.access.scopes.filter((scope) => !limits.has(scope));
     if (missing.length === 0) return;
     const problem = insufficientScope(missing);
     audit("scope-refused", { userId: user.userId, scope: problem.scope });
     throw problem;
   }
 
-  /**
-   * A form that is sent twice has the same response: a browser shows only the last one.
-   * @throws {Problem} `invalid-request`
-   */
+  /** A form that is sent twice has the same response: a browser shows only the last one. @throws {Problem} `invalid-request` */
   async function requireRepeated({ id, code }: AuthorizationRequest, { userId }: SignedInUser, decision: Decision) {
     if (!(await store.hasDecided({ id, userId, decision, digest: digestOfCode(code) }))) throw decided();
   }
@@ -277,7 +279,7 @@ const auditDetails = (
   { audience, scopes }: RequestedAccess,
 ) => ({ userId, clientId, audience, scope: scopes.join(" ") });
 
-const seenBy = (request: AuthorizationRequest, { userId }: SignedInUser, { client, access }: Question) =>
+const seenBy = (request: AuthorizationRequest, { userId }: SignedInUser, { client, access }: Asked) =>
   ({
     id: request.id,
     userId,
