@@ -2,7 +2,7 @@
 /** The scopes of this service, with their descriptions. */
 export const scopes = {
   "account:read": "See your own sessions and API keys.",
-  "account:write": "Change your own password, sessions and API keys.",
+  "account:write": "Change your own password, sessions, API keys and grants. Applications cannot change the password.",
   "roles:read": "See roles and their scopes.",
   "roles:write": "Define and delete roles, and assign them to users.",
   "apis:read": "See registered APIs and their scopes.",
