@@ -79,6 +79,8 @@ export function rolesOf(api: Api) {
     ),
     endAnySessions: find(isEndOf(`${userPath}/sessions`)),
     endAnySession: find((one) => one.method === "DELETE" && one.path.startsWith(`${userPath}/sessions/`)),
+    /** Changes an API key of the caller. */
+    changeKey: find((one) => one.method === "PATCH" && /\/api-keys\/\{\w+\}$/.test(one.path)),
     /** End an API key, of the caller or of any user, by the id at the end of the path. */
     endKey: operations.filter((one) => one.method === "DELETE" && /\/api-keys\/\{\w+\}$/.test(one.path)),
     revokeKey: find((one) => one.schemes.length === 0 && takes(one, "key")),
@@ -110,7 +112,7 @@ export function rolesOf(api: Api) {
     decideDevice,
     devicePage: pageOf(decideDevice),
     signOutForm,
-    signOutPage: pageOf(signOutForm),
+    signOutPage: find((one) => one.method === "GET" && asks(one, "post_logout_redirect_uri")),
     /** Show and decide an authorization, for the page of a team. */
     getAuthorization: pageOf(decideByApi),
     decideByApi,

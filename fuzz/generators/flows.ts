@@ -1,6 +1,6 @@
 /**
- * The flows of OAuth as sequences of requests that succeed: a client gets tokens, for itself or for a user, and uses and ends them.
- * Random requests alone would never reach most of the steps. A flow without the operations that it needs is left out.
+ * Sequences of requests that succeed, above all the flows of OAuth: a client gets tokens, for itself or for a user, and uses and ends
+ * them. Random requests alone would never reach most of the steps. A flow without the operations that it needs is left out.
  */
 import type { Api, Operation } from "../contract/operations.ts";
 import { type Roles, rolesOf } from "../contract/roles.ts";
@@ -47,6 +47,7 @@ export function flowsOf(api: Api): Map<string, Step[]> {
     "a device": device(roles, "none"),
     "a confidential device": device(roles, "post"),
     "the page of a team": pageOfTeam(roles),
+    "an API key": apiKey(roles),
   };
   return new Map(
     Object.entries(flows).flatMap(([name, planned]) => {
@@ -244,6 +245,14 @@ function device(roles: Roles, authentication: Authentication): Planned[] {
     [roles.tokenEndpoint, byClient(authentication, refresh)],
     [roles.revokePresented, { body: { token: latest("refresh_token") } }],
     [roles.tokenEndpoint, byClient(authentication, refresh)],
+  ];
+}
+
+function apiKey(roles: Roles): Planned[] {
+  const key: Parts = { credentials: asUser, path: { id: latest("id") } };
+  return [
+    [roles.createKey, { credentials: asUser, body: { name: json("A fuzzed key"), scopes: json(["account:read"]) } }],
+    [roles.changeKey, { ...key, body: { name: json("A renamed key") } }],
   ];
 }
 

@@ -47,13 +47,13 @@ export const credentialFaults: PlantedFault[] = [
   ]),
   fault("basic-lossy-utf-8", "basic-credentials-are-strict", /not UTF-8/, [
     "src/openapi/authorizationHeader.ts",
-    "fatal: true, ",
+    'if (!isUtf8(bytes)) throw malformed("is not UTF-8");',
     "",
   ]),
   fault("basic-drops-byte-order-mark", "basic-credentials-are-strict", /byte order mark/, [
     "src/openapi/authorizationHeader.ts",
-    ", ignoreBOM: true",
-    "",
+    "const text = bytes.toString();",
+    'const text = bytes.toString().replace(/^\\uFEFF/, "");',
   ]),
   fault(
     "token-alg-none",

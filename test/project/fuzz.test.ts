@@ -105,7 +105,7 @@ describe("a fault is detected and reported with few requests", { timeout: 60_000
       "a password in a response",
       {
         after: (request, answer) =>
-          / 401 /.test(answer) && /^\w{12,64}$/.test(passwordOf(request))
+          /^\w+ \/api\//.test(request) && / 401 /.test(answer) && /^\w{12,64}$/.test(passwordOf(request))
             ? withMember(answer, `"detail":"not ${passwordOf(request)}"`)
             : answer,
       },
