@@ -42,6 +42,7 @@ type Parts = { clients: Pick<Clients, "find">; readIdTokenHint: ReadIdTokenHint 
 export const createSignOutRequests =
   ({ clients, readIdTokenHint }: Parts): ReadSignOutRequest =>
   async ({ id_token_hint: text, client_id: id, post_logout_redirect_uri: uri, state }) => {
+    if (!isReturnable(state)) throw wrong("state", "is too long, or has a control character");
     const hint = text === undefined ? undefined : await readIdTokenHint(text);
     if (text !== undefined && !hint) throw wrong("id_token_hint", "is not an ID token of this service");
     if (hint && id !== undefined && id !== hint.clientId)
@@ -52,7 +53,6 @@ export const createSignOutRequests =
     if (uri === undefined) return { client, returnTo: undefined, withoutHint: {} };
     if (!client) throw wrong("post_logout_redirect_uri", "requires id_token_hint or client_id");
     if (!client.postLogoutRedirectUris.includes(uri)) throw wrong("post_logout_redirect_uri", "is not registered");
-    if (!isReturnable(state)) throw wrong("state", "is too long, or has a control character");
     return {
       client,
       returnTo: state === undefined ? uri : addToQuery(uri, { state }),

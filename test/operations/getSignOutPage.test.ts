@@ -58,6 +58,7 @@ describeOperation("getSignOutPage", {
         ["a URI without a client", { client_id: "", post_logout_redirect_uri: uri }],
         ["a hint that is no ID token", { id_token_hint: "x.y.z", post_logout_redirect_uri: uri }],
         ["a state of 2,049 characters", { post_logout_redirect_uri: uri, state: "x".repeat(2_049) }],
+        ["a state of 2,049 characters without a URI", { state: "x".repeat(2_049) }],
         ["a state with a line break", { post_logout_redirect_uri: uri, state: "a\nb" }],
         ["an access token as the hint", { id_token_hint: await service.token(username) }],
       ],

@@ -27,12 +27,12 @@ afterTest(service.close);
 const api = readApi("openapi.yaml");
 
 test("random requests find nothing wrong in any operation", {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   // Whether a rare operation succeeds depends on chance, so there are further runs until each has succeeded.
   const succeeded = new Set<string>();
   const users: Parameters<typeof findInvalidRows>[1] = [];
-  for (let seed = 1; seed <= 5 && succeeded.size < api.operations.length; seed += 1) {
+  for (let seed = 1; seed <= 10 && succeeded.size < api.operations.length; seed += 1) {
     const outcome = await fuzz({ api, ...service, seed, requests: 3000, promises: [] });
     expect(outcome.failure, outcome.failure?.what).toBeUndefined();
     expect(outcome.requests).toBeGreaterThanOrEqual(3000);
