@@ -3,7 +3,7 @@ import { Agent } from "node:http";
 import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { answerChecker } from "../test/support/answers.ts";
-import type { Api, Operation } from "./contract/operations.ts";
+import { type Api, navigations, type Operation } from "./contract/operations.ts";
 import { curlLines } from "./curl.ts";
 import { Finding } from "./finding.ts";
 import { needsFlow } from "./generators/flows.ts";
@@ -88,7 +88,9 @@ const where = ({ method, path }: Operation) => `${method} ${path}`;
 async function succeedingCases(probe: Probe): Promise<Case[]> {
   const cases: Case[] = [];
   for (const operation of probe.api.operations) {
-    if (needsFlow(probe.api, operation)) continue;
+    // A form that only leads to a page needs no database.
+    const isForwarded = navigations.includes(operation.id) && operation.method === "POST";
+    if (isForwarded || needsFlow(probe.api, operation)) continue;
     const user = await probe.register();
     const inputs = await probe.inputsFor(operation, user);
     if (!inputs) continue;
@@ -202,13 +204,21 @@ async function checkLimits(probe: Probe): Promise<void> {
       );
     }
   }
-  const { registration } = roles;
-  if (!registration?.statuses.includes(429)) return;
-  for (let tries = 0; tries < 200; tries += 1) {
-    const body = { username: `many${runId}x${tries}`, password: "Otters § glow quietly" };
-    if ((await call(registration, { body })).status === 429) return;
+  const newUser = (tries: number) => ({ username: `many${runId}x${tries}`, password: "Otters § glow quietly" });
+  const client = roles.registerClient && (await probe.inputsFor(roles.registerClient, await register()));
+  await requireLimit(roles.registration, newUser);
+  await requireLimit(roles.registerClient, () => client?.body);
+
+  async function requireLimit(
+    operation: Operation | undefined,
+    bodyOf: (tries: number) => Sent["body"],
+  ): Promise<void> {
+    if (!operation?.statuses.includes(429)) return;
+    for (let tries = 0; tries < 200; tries += 1) {
+      if ((await call(operation, { body: bodyOf(tries) })).status === 429) return;
+    }
+    assert(false, `${where(operation)}: registrations are not limited`);
   }
-  assert(false, `${where(registration)}: registrations are not limited`);
 }
 
 async function onDatabase(database: string | pg.ClientConfig, sql: string, values: unknown[] = []): Promise<void> {
