@@ -84,13 +84,14 @@ type Probe = ReturnType<typeof createProbe>;
 type Case = { operation: Operation; sent: Sent; user: TestUser };
 const where = ({ method, path }: Operation) => `${method} ${path}`;
 
+/** Whether it is a form that only leads to a page, which needs no database. */
+export const isForwarded = ({ id, method }: Operation): boolean => navigations.includes(id) && method === "POST";
+
 /** Returns a request for each operation that succeeds while nothing is wrong, without a flow. */
 async function succeedingCases(probe: Probe): Promise<Case[]> {
   const cases: Case[] = [];
   for (const operation of probe.api.operations) {
-    // A form that only leads to a page needs no database.
-    const isForwarded = navigations.includes(operation.id) && operation.method === "POST";
-    if (isForwarded || needsFlow(probe.api, operation)) continue;
+    if (isForwarded(operation) || needsFlow(probe.api, operation)) continue;
     const user = await probe.register();
     const inputs = await probe.inputsFor(operation, user);
     if (!inputs) continue;

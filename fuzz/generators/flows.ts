@@ -58,15 +58,15 @@ export function flowsOf(api: Api): Map<string, Step[]> {
 }
 
 /**
- * Whether an operation succeeds in a flow only: what authenticates its request is not in the header, or an earlier page has set it. To
- * register a client and to revoke a token needs no flow.
+ * Whether an operation succeeds in a flow only: what authenticates its request is not in the header, an earlier page has set it, or only
+ * a flow makes the grant that it deletes. To register a client and to revoke a token needs no flow.
  */
 export function needsFlow(api: Api, operation: Operation): boolean {
-  const { registerClient, revokePresented } = rolesOf(api);
+  const { registerClient, revokePresented, deleteGrant } = rolesOf(api);
+  if (operation === deleteGrant) return true;
+  if (operation === registerClient || operation === revokePresented) return false;
   const isInFlow = [...flowsOf(api).values()].flat().some((step) => step.operation === operation.id);
-  return (
-    isInFlow && operation.usualSchemes.length === 0 && operation !== registerClient && operation !== revokePresented
-  );
+  return isInFlow && operation.usualSchemes.length === 0;
 }
 
 function stepOf(operation: Operation, { credentials, path = {}, query = {}, body, proof }: Parts = {}): Step {

@@ -3,7 +3,7 @@ import { describe, expect, inject, test } from "vitest";
 import { readApi } from "../../fuzz/contract/operations.ts";
 import { rolesOf } from "../../fuzz/contract/roles.ts";
 import { needsFlow } from "../../fuzz/generators/flows.ts";
-import { checkOutages, hasOptionalQuery } from "../../fuzz/outages.ts";
+import { checkOutages, hasOptionalQuery, isForwarded } from "../../fuzz/outages.ts";
 import { buildFaulty } from "../../fuzz/plantedFaults/build.ts";
 import { plantedFaults } from "../../fuzz/plantedFaults/index.ts";
 import { undetectableFaults } from "../../fuzz/plantedFaults/undetectable.ts";
@@ -71,7 +71,8 @@ test("a degraded service responds as declared", async () => {
   const { revokePresented } = rolesOf(api);
   for (const operation of api.operations) {
     const { id, statuses, schemes } = operation;
-    if (needsFlow(api, operation) || (schemes.length === 0 && hasOptionalQuery(operation))) continue;
+    if (isForwarded(operation) || needsFlow(api, operation) || (schemes.length === 0 && hasOptionalQuery(operation)))
+      continue;
     // Wrong credentials of clients are limited by address. That limit is too high here.
     const isLimited = operation !== revokePresented;
     const expected = statuses.filter((status) => status === 503 || (status === 429 && isLimited));
