@@ -31,14 +31,6 @@ export function codeSamples(contract: Contract, method: string, path: string, op
   });
 }
 
-/** Returns the link to which a client sends a browser. Its parameters are those of the form that the same path accepts. */
-export function linkSample(contract: Contract, path: string) {
-  const { requestBody } = contract.paths[path]?.["post"] ?? {};
-  const [content = {}] = Object.values(requestBody ? resolve(contract, requestBody).content : {});
-  const query = Object.entries(exampleOf(contract, content) ?? {}).map((pair) => String(new URLSearchParams([pair])));
-  return { lang: "http", label: "Link", source: `${sampleOrigin}${path}\n  ?${query.join("\n  &")}` };
-}
-
 /** Returns the scopes that an operation requires with each of its schemes, if any. */
 function scopesOf({ security }: Operation): string[] | undefined {
   const scopes = Object.values(security[0] ?? {}).flat();

@@ -1,5 +1,5 @@
 /** Adds the guide and the code samples to a copy of the contract, which Redoc renders. */
-import { codeSamples, linkSample } from "./codeSamples.ts";
+import { codeSamples } from "./codeSamples.ts";
 import { type Contract, isPage, operationsOf, type Response } from "./contract.ts";
 import type { Chapter } from "./guide.ts";
 
@@ -19,9 +19,8 @@ export function documentFor(contract: Contract, [welcome, ...chapters]: Chapter[
     })),
   );
   for (const { method, path, operation } of operationsOf(document)) {
-    // Programs do not call the pages for browsers. They send browsers to one of them.
+    // Programs do not call the pages for browsers.
     if (!isPage(document, operation)) operation["x-codeSamples"] = codeSamples(contract, method, path, operation);
-    if (operation.operationId === "authorize") operation["x-codeSamples"] = [linkSample(contract, path)];
   }
   for (const response of Object.values(document.components.responses)) response.description += problemLinks(response);
   return document;

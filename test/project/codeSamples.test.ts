@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeEach, describe, expect, test } from "vitest";
 import { creatorOf, kindOf, type Operation, readApi } from "../../fuzz/contract/operations.ts";
-import { codeSamples, linkSample } from "../../scripts/docs/codeSamples.ts";
+import { codeSamples } from "../../scripts/docs/codeSamples.ts";
 import { isPage, operationsOf, readContract } from "../../scripts/docs/contract.ts";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { createBrowser, registerApp, requestOf, resultOf } from "../support/authorizations.ts";
@@ -57,15 +57,6 @@ const isHere = (tool: string, version: string) => spawnSync(tool, version.split(
 
 test("every operation has a sample in every language", () => {
   expect(samples.length).toBe(operations.length * languages.length);
-});
-
-test("the link to which a client sends a browser begins an authorization", async () => {
-  const { source } = linkSample(contract, "/oauth/authorize");
-  const link = new URL(source.replace(/\s+/g, ""));
-  const app = await registerApp(service, administrator);
-  link.searchParams.set("client_id", app.client_id);
-  const answer = await service.send("GET", link.pathname + link.search);
-  expect(answer.header("location")).toMatch(/^https:\/\/app\.example\/authorize\?authorization_id=/);
 });
 
 for (const { label, tool, version, run, status } of languages) {
