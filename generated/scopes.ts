@@ -1,7 +1,7 @@
 // Generated from openapi.yaml by `npm run generate`. Do not edit.
 /** The scopes of this service, with their descriptions. */
 export const scopes = {
-  "account:read": "See your own sessions and API keys.",
+  "account:read": "See your own sessions, API keys and grants.",
   "account:write": "Change your own password, sessions, API keys and grants. Applications cannot change the password.",
   "roles:read": "See roles and their scopes.",
   "roles:write": "Define and delete roles, and assign them to users.",

@@ -68,7 +68,7 @@ test("the previous version serves before, during and after the migration", async
     databaseUrl,
     `SELECT relnamespace::regnamespace::text AS schema, string_agg(DISTINCT relkind::text, '' ORDER BY relkind::text) AS kinds
      FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'latchkey'::regnamespace)
-       AND NOT (relnamespace = 'public'::regnamespace AND relname ~ '^(roles|user_roles|apis|api_key|audit_events)')
+       AND NOT (relnamespace = 'public'::regnamespace AND relname ~ '^(roles|user_roles|apis|api_key|audit_events|client|grants|authorization|device_codes|used_proofs)')
      GROUP BY 1 ORDER BY 1`,
   );
   expect(kinds).toEqual([

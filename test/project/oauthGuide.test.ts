@@ -47,7 +47,9 @@ test("a machine gets a token for an API, and another one for this service, until
   const { json } = await service.send("POST", "/oauth/token", { form });
   expect((await service.send("GET", "/api/users", { bearer: json.access_token })).status).toBe(200);
 
-  await run(await commandsOf("client-credentials", "Rotate the secret"), { CLIENT_ID: sync.client_id });
+  await run(await commandsOf("client-credentials", "Rotate the secret, delete the client"), {
+    CLIENT_ID: sync.client_id,
+  });
   await expect
     .poll(async () => (await service.send("GET", "/api/users", { bearer: json.access_token })).status)
     .toBe(401);
