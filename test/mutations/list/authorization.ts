@@ -121,7 +121,7 @@ export const authorization: readonly Mutation[] = [
     find: " AND client_version = version\n",
     replace: "\n",
     test: attacks,
-    only: "changed or deleted meanwhile",
+    only: "changed or deleted",
   },
   {
     name: "a decision can be changed",

@@ -97,13 +97,13 @@ export const clients: readonly Mutation[] = [
     only: "another instance has read meanwhile",
   },
   {
-    name: "whoever may write clients gets the secret of any client",
+    name: "a caller that may write clients gets the secret of any client",
     file: "src/clients/administration/administration.ts",
     find: `      await requireHeld(editor, client.scopes);
       if (client.authentication !== "client_secret")`,
     replace: '      if (client.authentication !== "client_secret")',
     test: rights,
-    only: "nor gets its secret",
+    only: "or get a secret",
   },
   {
     name: "a client keeps the tokens of a scope that it lost",
@@ -231,6 +231,6 @@ export const clients: readonly Mutation[] = [
     find: '      if (isInserted === undefined) throw new Problem("invalid-client");\n',
     replace: "",
     test: "test/operations/startDeviceAuthorization.test.ts",
-    only: "deleted meanwhile",
+    only: "another instance has just deleted",
   },
 ];

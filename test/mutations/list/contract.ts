@@ -115,12 +115,12 @@ export const contract: readonly Mutation[] = [
     only: "401 for a token",
   },
   {
-    name: "a token as the Basic username is accepted although the operation requires the password",
+    name: "a token of a client is accepted where a token of a user is required",
     file: "src/openapi/guard.ts",
-    find: 'if (!acceptsToken(schemes)) return refuseKind(schemes, "token");',
-    replace: "",
-    test: "test/operations/deleteUser.test.ts",
-    only: "401 for a token",
+    find: "return schemes.includes(scheme) ? principal",
+    replace: 'return principal.proof === "client-token" || schemes.includes(scheme) ? principal',
+    test: "test/promises/oauthTokens.test.ts",
+    only: "is rejected by the operations of a user's account",
   },
   {
     name: "a password is accepted although the operation requires a token",
