@@ -92,7 +92,7 @@ test("a user signs in, allows a client, and returns to it with a code", async ()
   await expect(page.getByRole("listitem").allTextContents()).resolves.toEqual([
     "See who you are.",
     "See your username.",
-    "See your own sessions and API keys.",
+    "See your own sessions, API keys and grants.",
   ]);
   await press(page, "Allow");
   await page.waitForURL(`${redirectUri}?**`);

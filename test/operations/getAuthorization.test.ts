@@ -43,7 +43,7 @@ describeOperation("getAuthorization", {
           audience: ownAudience,
           scopes: [
             { name: "openid", description: "See who you are." },
-            { name: "account:read", description: "See your own sessions and API keys." },
+            { name: "account:read", description: "See your own sessions, API keys and grants." },
           ],
           redirect_target: "https://app.example",
           login_hint: "miguel",
