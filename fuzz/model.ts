@@ -531,7 +531,7 @@ export function createModel(api: Api, administrator?: [username: string, passwor
   /** Returns what is wrong if the response contains a value of another user that the request does not contain. */
   function findLeak(request: Request, { text }: ReceivedResponse, proof: Proof | undefined): string | undefined {
     if (proof?.user.hasRoles) return undefined;
-    const sent = textOf(request);
+    const sent = `${textOf(request)}\n${decoded(textOf(request))}`;
     const known = pool.filter(({ value }) => value.length >= 16);
     // A client that knows a value of a user, such as a refresh token, may get further values of that user.
     const permittedOwners = new Set(known.filter(({ value }) => sent.includes(value)).map(({ owner }) => owner));
@@ -543,6 +543,16 @@ export function createModel(api: Api, administrator?: [username: string, passwor
     return leak && `${leak.name} of ${leak.owner?.username} is returned to another user`;
   }
 }
+
+/** The text with its escapes decoded, of queries and forms. A malformed escape stays. */
+const decoded = (text: string): string =>
+  text.replaceAll("+", " ").replace(/(?:%[0-9A-Fa-f]{2})+/g, (escapes) => {
+    try {
+      return decodeURIComponent(escapes);
+    } catch {
+      return escapes;
+    }
+  });
 
 /** What several users see alike, although no request contains it. */
 const sharedNames = new Set(["client_id", "scope", "kid", "revocation_subjects"]);
