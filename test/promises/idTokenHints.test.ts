@@ -56,7 +56,7 @@ describe("the user of the hint", () => {
     expect(resultOf(answer)).toHaveProperty("code");
   });
 
-  test("who was deleted gets nobody a code", async () => {
+  test("need no longer exist: then no other user gets a code", async () => {
     await service.register("linus");
     const browser = await signedInBrowser(service, "linus", app);
     const { id_token } = await tokensOf(browser, "openid");
