@@ -1689,7 +1689,7 @@ export interface components {
             token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
             grant_types: components["schemas"]["GrantTypes"];
             /**
-             * @description Who registered the client: an administrator, or the client itself (`dynamic`, RFC 7591). A client with `metadata-document` is not registered: its id is the URL of a document about it.
+             * @description How the client was registered: by an administrator, or by itself (`dynamic`, RFC 7591). A client with `metadata-document` is not registered: its id is the URL of a document about it.
              * @example administrator
              * @enum {string}
              */
@@ -1737,7 +1737,7 @@ export interface components {
             token_endpoint_auth_method: components["schemas"]["ClientAuthenticationMethod"];
             grant_types: components["schemas"]["GrantTypes"];
             /**
-             * @description Who registered the client: an administrator, or the client itself (`dynamic`, RFC 7591). A client with `metadata-document` is not registered: its id is the URL of a document about it.
+             * @description How the client was registered: by an administrator, or by itself (`dynamic`, RFC 7591). A client with `metadata-document` is not registered: its id is the URL of a document about it.
              * @example administrator
              * @enum {string}
              */
@@ -2503,7 +2503,7 @@ export interface components {
              */
             refresh_token?: string;
             /**
-             * @description Who the user is (OpenID Connect Core, section 2), if `openid` was granted.
+             * @description The ID token (OpenID Connect Core, section 2), if `openid` was granted.
              * @example eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMSJ9.c2lnbmF0dXJl
              */
             id_token?: string;

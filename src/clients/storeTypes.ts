@@ -34,7 +34,7 @@ export type ClientDefinition = {
   tosUri: string | null;
 };
 
-/** Who registered a client. */
+/** How a client was registered. */
 export type Registration = "administrator" | "dynamic" | "metadata-document";
 
 type StoredClient = ClientDefinition & {
