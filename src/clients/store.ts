@@ -1,5 +1,6 @@
 import { clientId } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
+import { recordSecretUses } from "../database/secretUses.ts";
 import { type RowOf, statement } from "../database/sql.ts";
 import {
   arrayOf,
@@ -76,19 +77,7 @@ const findClient = statement({
   columns: { ...clientColumns, secretDigests: arrayOf(bytea) },
 });
 
-/** A locked secret is being deleted, or recorded by another instance. Its use is recorded a minute later. */
-const recordUses = statement({
-  name: "record-client-secret-uses",
-  sql: `UPDATE client_secrets AS secret SET last_used_at = used_at, last_used_network = used_network
-    FROM (
-      SELECT digest, used_at, used_network
-      FROM client_secrets JOIN unnest(:digests, :times, :networks) AS uses (used, used_at, used_network) ON digest = used
-      WHERE last_used_at IS NULL OR last_used_at < used_at
-      FOR NO KEY UPDATE OF client_secrets SKIP LOCKED
-    ) AS uses
-    WHERE secret.digest = uses.digest`,
-  parameters: { digests: arrayOf(bytea), times: arrayOf(timestamptz), networks: arrayOf(nullable(text)) },
-});
+const recordUses = recordSecretUses("record-client-secret-uses", "client_secrets");
 
 /**
  * An administrator decides whether the client is first-party. A client that loses rights loses its tokens. The version of a client

@@ -1,5 +1,6 @@
 import { apiKeyId, userId, username } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
+import { recordSecretUses } from "../../database/secretUses.ts";
 import { statement } from "../../database/sql.ts";
 import { arrayOf, boolean, bytea, integer, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
 import { digestBytes } from "../format.ts";
@@ -24,19 +25,7 @@ const findKeyByDigest = statement({
   },
 });
 
-/** A locked secret is being rotated or recorded by another instance. Its use is recorded a minute later. */
-const recordUses = statement({
-  name: "record-api-key-uses",
-  sql: `UPDATE api_key_secrets AS secret SET last_used_at = used_at, last_used_network = used_network
-    FROM (
-      SELECT digest, used_at, used_network
-      FROM api_key_secrets JOIN unnest(:digests, :times, :networks) AS uses (used, used_at, used_network) ON digest = used
-      WHERE last_used_at IS NULL OR last_used_at < used_at
-      FOR NO KEY UPDATE OF api_key_secrets SKIP LOCKED
-    ) AS uses
-    WHERE secret.digest = uses.digest`,
-  parameters: { digests: arrayOf(bytea), times: arrayOf(timestamptz), networks: arrayOf(nullable(text)) },
-});
+const recordUses = recordSecretUses("record-api-key-uses", "api_key_secrets");
 
 export function verificationStore(database: Database): VerificationStore {
   return {

@@ -140,7 +140,7 @@ export const apiKeys: readonly Mutation[] = [
   },
   {
     name: "the last use of an API key is moved back",
-    file: "src/apiKeys/verification/store.ts",
+    file: "src/database/secretUses.ts",
     find: "WHERE last_used_at IS NULL OR last_used_at < used_at",
     replace: "WHERE used_at IS NOT NULL",
     test: "test/promises/apiKeyCache.test.ts",
