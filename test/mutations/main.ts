@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
-import { openCompiler } from "./compiler.ts";
+import { compileTogether, openCompiler } from "./compiler.ts";
 import { type Lane, openLane } from "./lanes.ts";
 import { mutations } from "./list/all.ts";
 import { edit, type Mutation } from "./mutation.ts";
@@ -14,7 +14,7 @@ Applies deliberate faults to copies of the project, one at a time, and runs the 
 Fails if a fault is not detected. NAME is a part of a fault's name, or a file. Default: all faults.
 
 Options:
-  --check          Only check that each search text occurs exactly once in its file.
+  --check          Only check that each search text occurs exactly once in its file, and that the faults compile.
   --list           List the names.
   --skip-baseline  Only check that the tests pass without the faults if several faults have run in one process.
   --verbose        Show the failed assertions.
@@ -51,17 +51,24 @@ if (values.help) process.stdout.write(help);
 else if (values.list) process.stdout.write(chosen.map(({ name, file }) => `${name} (${file})\n`).join(""));
 else process.exitCode = (values.check ? await check() : await applyAll()) ? 0 : 1;
 
-/** @returns whether each search text occurs exactly once, and each name is unique */
+/** @returns whether each search text occurs exactly once, each fault compiles, and each name is unique */
 async function check(): Promise<boolean> {
   const names = mutations.map(({ name }) => name);
   const problems = names.filter((name, index) => names.indexOf(name) < index).map((name) => `${name}: not unique`);
+  const compile = openCompiler();
+  const applicable: Mutation[] = [];
   for (const mutation of mutations) {
     try {
       edit(mutation, await readFile(mutation.file, "utf8"));
       if (!existsSync(mutation.test)) throw new Error(`${mutation.test} does not exist`);
+      applicable.push(mutation);
     } catch (error) {
       problems.push(`${mutation.name}: ${(error as Error).message}`);
     }
+  }
+  for (const mutation of compileTogether(applicable)) {
+    const compilerError = compile(mutation);
+    if (compilerError) problems.push(`${mutation.name}: does not compile: ${compilerError}`);
   }
   for (const problem of problems) console.error(problem);
   console.log(`${mutations.length} mutations, ${problems.length} problems`);

@@ -144,9 +144,12 @@ export async function createLedger(send: Client, sessions = 8, prefix = ""): Pro
 
     async expectKept(client, database, { instances = [], verifiers = [] } = {}) {
       expect(accepted, "revoked tokens that were accepted").toEqual([]);
-      for (const refresh_token of [...refreshTokens, ...unusedRefreshTokens]) {
-        const answer = await client("POST", "/api/token", { json: { refresh_token } });
-        expect(answer.status).toBe(200);
+      const tokens = { "refreshed before": refreshTokens, "not used before": unusedRefreshTokens };
+      for (const [kind, presented] of Object.entries(tokens)) {
+        for (const [index, refresh_token] of presented.entries()) {
+          const { status, text } = await client("POST", "/api/token", { json: { refresh_token } });
+          expect(status, `token ${index} of ${presented.length}, ${kind}: ${text}`).toBe(200);
+        }
       }
       for (const verifier of verifiers) {
         // The last revocations may still be on the way. One that is lost does not arrive later.

@@ -111,7 +111,7 @@ export const authorization: readonly Mutation[] = [
     name: "another user takes a request over at the page of a team",
     file: "src/oauth/authorization/authorizations.ts",
     find: "store.see(seenBy(request, user, asked), false)",
-    replace: "store.see(seenBy(request, user, question), true)",
+    replace: "store.see(seenBy(request, user, asked), true)",
     test: "test/operations/getAuthorization.test.ts",
     only: "404 for another user than the first",
   },
