@@ -6,16 +6,18 @@ import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import type { Request, Response } from "express";
 import { type Logger, pino, symbols } from "pino";
-import { type Audit, recordable } from "../audit/audit.ts";
+import { type Audit, onlyLogged, recordable } from "../audit/audit.ts";
 import type { ProblemSlug } from "../problems/catalogue.ts";
 import type { Problem } from "../problems/problems.ts";
 import { currentRequest, type RequestContext, requestContext, servedMs } from "../requestContext.ts";
 import { describeError } from "./describeError.ts";
 import { closeLostTerminalsAtExit, createLogDestination, openNonBlocking } from "./logDestination.ts";
 
-/** Audit events are written at once: `latchkey restore` needs them, and the process may be killed next. */
 const auditMessage = "audit";
 const auditEnd = `"msg":"${auditMessage}"}\n`;
+const routineEvent = new RegExp(`"event":"(?:${[...onlyLogged].join("|")})"`);
+/** Whether a line is written at once: `latchkey restore` needs it, and the process may be killed next. */
+export const isUrgent = (line: string): boolean => line.endsWith(auditEnd) && !routineEvent.test(line);
 
 /** A planned shutdown is not logged as an error. */
 const planned: ProblemSlug = "shutting-down";
@@ -40,7 +42,7 @@ export async function createLog(level: string, fd: 1 | 2): Promise<Log> {
     notices.warn({ dropped }, "log lines were dropped: they could not be written");
   });
   const stream = {
-    write: (line: string) => destination.write(format ? format(line) : line, { isUrgent: line.endsWith(auditEnd) }),
+    write: (line: string) => destination.write(format ? format(line) : line, { isUrgent: isUrgent(line) }),
   };
   const log = pino({ level, serializers: { err: (error: unknown) => describeError(error) } }, stream);
   const notices = level === "silent" ? log : log.child({}, { level: "warn" });

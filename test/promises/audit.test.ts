@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
-import { auditEvents, recordable } from "../../src/audit/audit.ts";
+import { type AuditEvent, auditEvents, onlyLogged, recordable } from "../../src/audit/audit.ts";
 import { createClientDocuments } from "../../src/clients/documents.ts";
 import { documentStore } from "../../src/clients/store.ts";
 import { openDatabase } from "../../src/database/database.ts";
-import { auditLog } from "../../src/observability/log.ts";
+import { auditLog, isUrgent } from "../../src/observability/log.ts";
 import { createLogDestination } from "../../src/observability/logDestination.ts";
 import { createRequestContext, runInRequest, runOutsideRequest } from "../../src/requestContext.ts";
 import { openConsent, registerApp, requestOf, signedInBrowser } from "../support/authorizations.ts";
@@ -434,6 +434,17 @@ test.each([
   const lines: string[] = [];
   auditLog(pino({ level }, { write: (line) => void lines.push(line) }))("signing-key-rotated", {});
   expect(lines.length).toBe(count);
+});
+
+test("the line of every event is urgent, except those of routine events and of requests", () => {
+  const lines: string[] = [];
+  const log = pino({}, { write: (line) => void lines.push(line) });
+  const events = Object.keys(auditEvents) as AuditEvent[];
+  for (const event of events) auditLog(log)(event, { reason: '"event":"session-refreshed"' });
+  log.info("request completed");
+  const urgent = lines.filter(isUrgent).map((line) => JSON.parse(line).event);
+  expect(urgent).toEqual(events.filter((event) => !onlyLogged.has(event)));
+  expect(onlyLogged).toContain("client-token-issued");
 });
 
 test("an urgent line is in the pipe when the call returns, with those before it", async () => {
