@@ -2,20 +2,18 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Express } from "express";
 import type { Logger } from "pino";
 import { type ConnectionLimit, type ConnectionLimits, limitConnections } from "./connectionLimits.ts";
 import { trackConnections } from "./connections.ts";
 import { originForm } from "./framing.ts";
+import { emptyListenQueue } from "./listenQueue.ts";
 import { type RefusalOptions, refusal } from "./refusal.ts";
 import { closeAfter, serveRequests } from "./requests.ts";
 import { type Certificate, watchCertificate } from "./tls.ts";
 
 /** How long closing waits for requests in flight. */
 const drainTimeoutMs = 10_000;
-/** The maximum time for which closing accepts connections from the listen queue. */
-const acceptTimeoutMs = 2_000;
 /** How many seconds in total a client may stall a response. Long responses are written in chunks of 64 KiB. */
 const readerTimeoutSeconds = 2;
 
@@ -107,35 +105,13 @@ const noTarget = "*";
 
 async function close(server: Server): Promise<void> {
   const deadline = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
-  await acceptAll(server);
+  await emptyListenQueue(server);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // Connections that become idle later would stay open until their clients close them.
   const idle = setInterval(() => server.closeIdleConnections(), 50);
   await closed;
   clearInterval(idle);
   clearTimeout(deadline);
-}
-
-/**
- * Accepts the connections in the listen queue. The kernel resets those that are left when the server closes, and a proxy does
- * not repeat a POST that it has sent on one. Node accepts one connection in each turn of its event loop, so that a short turn
- * without one means that the queue is empty.
- */
-async function acceptAll(server: Server): Promise<void> {
-  let hasAccepted = false;
-  const onConnection = () => {
-    hasAccepted = true;
-  };
-  server.on("connection", onConnection);
-  const startedAt = performance.now();
-  for (let turnAt = startedAt; turnAt - startedAt < acceptTimeoutMs; ) {
-    hasAccepted = false;
-    await nextTurn();
-    const now = performance.now();
-    if (!hasAccepted && now - turnAt < 0.5) break;
-    turnAt = now;
-  }
-  server.off("connection", onConnection);
 }
 
 /** Closes connections whose clients do not read their responses, which would stay in memory. */

@@ -27,6 +27,14 @@ export const program: readonly Mutation[] = [
     only: "an urgent line is in the pipe",
   },
   {
+    name: "the listen queue keeps its length while the port closes",
+    file: "src/http/listenQueue.ts",
+    find: "?.listen?.(0)",
+    replace: "?.listen?.(511)",
+    test: "test/faults/portClosed.test.ts",
+    only: "while a port closes",
+  },
+  {
     name: "a routine event is written at once",
     file: "src/observability/log.ts",
     find: " && !routineEvent.test(line)",
