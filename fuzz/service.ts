@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { readConfig } from "../src/config/config.ts";
 import { openDatabase } from "../src/database/database.ts";
 import { startService } from "../src/start.ts";
-import { defaultIssuer } from "../src/tokens/accessTokens.ts";
+import { issuerOf } from "../src/tokens/accessTokens.ts";
 import { createSeal } from "../src/tokens/sealing.ts";
 import { signingKeyStore } from "../src/tokens/store.ts";
 import { type Request, sendRequest } from "./http.ts";
@@ -48,7 +48,8 @@ export async function startFuzzedService(
   await createAdministrator(service.url, databaseUrl);
   // The fuzzer cannot wait until a token has expired, so it signs one that has.
   const now = Math.floor(Date.now() / 1000);
-  const claims = { iss: defaultIssuer, aud: defaultIssuer, username: "past", epoch: 0 };
+  const issuer = issuerOf(config);
+  const claims = { iss: issuer, aud: issuer, username: "past", epoch: 0 };
   const ids = { sub: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", jti: "7f5cbb39-8c11-4d31-a2cb-0a1c9f6f8b1e" };
   const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
   // One instance has either its own pages or that of a team.
@@ -62,7 +63,7 @@ export async function startFuzzedService(
   return {
     url: service.url,
     expiredTokens: [expired],
-    details: { ...details, sign, administrator, beginAuthorization, issuer: defaultIssuer },
+    details: { ...details, sign, administrator, beginAuthorization, issuer },
     async close() {
       await (await another)?.close();
       await service.close();

@@ -5,7 +5,7 @@ import type { components } from "../../generated/openapi.ts";
 import { type Apis, createApis } from "../access/apis.ts";
 import { representApi } from "../access/handlers.ts";
 import { apiStore } from "../access/store.ts";
-import { defaultIssuer, ownAudiences } from "../tokens/accessTokens.ts";
+import { issuerOf, ownAudiences } from "../tokens/accessTokens.ts";
 import { type Define, wrongUsage } from "./arguments.ts";
 import { type Tools, withDatabase } from "./database.ts";
 import { examples } from "./help.ts";
@@ -22,7 +22,7 @@ type ApiScope = components["schemas"]["ApiScope"];
 const openApis = ({ config, database, audit }: Tools): Apis =>
   createApis({
     store: apiStore(database),
-    ownAudiences: ownAudiences(config.publicUrl ?? defaultIssuer),
+    ownAudiences: ownAudiences(issuerOf(config)),
     enforce: () => {}, // the running instances read the revocation
     audit,
   });

@@ -11,7 +11,6 @@ import {
   type PageCookies,
   requireToken,
   sessionCookie,
-  sessionCookieName,
 } from "../sessions/browser/cookies.ts";
 import type { Users } from "../users/users.ts";
 import { type Continuation, type FormError, locationOf } from "./forms.ts";
@@ -39,7 +38,7 @@ export async function openForm(
   cookies: PageCookies,
 ): Promise<{ form: CredentialsForm; secret: string }> {
   const secret = browserSecret(cookies);
-  const session = await browserSessions.find(cookies?.[sessionCookieName]);
+  const session = await browserSessions.find(cookies);
   const signedInAs = session?.username;
   if (authorization === undefined)
     return { form: { state: { userCode, token: formToken(secret) }, signedInAs }, secret };
@@ -74,8 +73,7 @@ export async function beginSession(
   const { address, userAgent } = requestContext();
   try {
     const principal = await users.signIn(username, password, clientNetworks());
-    const previous = cookies?.[sessionCookieName];
-    return sessionCookie(await browserSessions.create(principal, { address, userAgent }, previous));
+    return sessionCookie(await browserSessions.create(principal, { address, userAgent }, cookies));
   } catch (error) {
     if (error instanceof Problem && error.slug === "invalid-credentials") return undefined;
     throw error;

@@ -2,6 +2,7 @@
 import type { Access } from "../access/rights.ts";
 import { heldScopes } from "../access/rights.ts";
 import type { Clients } from "../clients/clients.ts";
+import { seeOther } from "../http/redirect.ts";
 import type { DescribeAccess } from "../oauth/authorization/describedScopes.ts";
 import { signedInUser } from "../oauth/authorization/handlers.ts";
 import type { DeviceCodes } from "../oauth/devices/deviceCodes.ts";
@@ -9,16 +10,10 @@ import type { DeviceRequest } from "../oauth/devices/storeTypes.ts";
 import { formatUserCode, parseUserCode } from "../oauth/devices/userCodes.ts";
 import type { Handler } from "../openapi/binding.ts";
 import type { BrowserSessions } from "../sessions/browser/browserSessions.ts";
-import {
-  browserCookie,
-  browserSecret,
-  formToken,
-  requireToken,
-  sessionCookieName,
-} from "../sessions/browser/cookies.ts";
+import { browserCookie, browserSecret, formToken, requireToken } from "../sessions/browser/cookies.ts";
 import type { BrowserSession } from "../sessions/browser/storeTypes.ts";
 import { type FormError, locationOf } from "./forms.ts";
-import { seeOther, withCookie } from "./handlers.ts";
+import { withCookie } from "./handlers.ts";
 import type { Pages } from "./pages.ts";
 import { texts } from "./texts.ts";
 
@@ -37,7 +32,7 @@ export const getDevicePage =
   ({ pages, browserSessions }: DevicePageParts): Handler<"getDevicePage"> =>
   async ({ query, cookie }) => {
     const userCode = query?.user_code;
-    const session = await browserSessions.find(cookie?.[sessionCookieName]);
+    const session = await browserSessions.find(cookie);
     if (!session) return seeOther(locationOf("sign-in", { userCode }));
     const secret = browserSecret(cookie);
     const page = pages.devicePage({ state: { userCode, token: formToken(secret) }, username: session.username });
@@ -49,7 +44,7 @@ export const decideDevice =
   async ({ body: { token, user_code: userCode = "", scope = "", decision }, cookie }) => {
     const { pages, browserSessions, deviceCodes } = parts;
     requireToken(token, cookie);
-    const session = await browserSessions.find(cookie?.[sessionCookieName]);
+    const session = await browserSessions.find(cookie);
     if (!session) return seeOther(locationOf("sign-in", { userCode }));
     const { username } = session;
     const request =

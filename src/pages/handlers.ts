@@ -1,3 +1,4 @@
+import { seeOther } from "../http/redirect.ts";
 import type { Authorizations, Question } from "../oauth/authorization/authorizations.ts";
 import { signedInUser } from "../oauth/authorization/handlers.ts";
 import { maxQueryLength } from "../oauth/authorization/parameters.ts";
@@ -14,7 +15,6 @@ import {
   endedSessionCookie,
   formToken,
   requireToken,
-  sessionCookieName,
 } from "../sessions/browser/cookies.ts";
 import type { Users } from "../users/users.ts";
 import {
@@ -89,7 +89,7 @@ export const getConsentPage =
   (parts: PageParts): Handler<"getConsentPage"> =>
   async ({ query: { authorization }, cookie }) => {
     const request = await parts.authorizations.open(authorization, { cookie: browserSecret(cookie) });
-    const session = await parts.browserSessions.find(cookie?.[sessionCookieName]);
+    const session = await parts.browserSessions.find(cookie);
     const next = await parts.authorizations.proceed(request, session && signedInUser(session));
     if (next.kind === "redirect") return seeOther(next.uri);
     if (next.kind === "sign-in" || !session) return seeOther(locationOf("sign-in", { authorization }));
@@ -102,7 +102,7 @@ export const decideConsent =
   ({ authorizations, browserSessions }: PageParts): Handler<"decideConsent"> =>
   async ({ body: { authorization, decision }, cookie }) => {
     const request = await authorizations.open(authorization, { cookie: browserSecret(cookie) });
-    const session = await browserSessions.find(cookie?.[sessionCookieName]);
+    const session = await browserSessions.find(cookie);
     if (!session) return seeOther(locationOf("sign-in", { authorization }));
     try {
       return seeOther(await authorizations.decide(request, signedInUser(session), decision));
@@ -119,7 +119,7 @@ export const getSignOutPage = ({
 }: PageParts): NavigationHandler<"getSignOutPage"> => ({
   async navigate(query, cookie) {
     const { client, returnTo, withoutHint } = await readSignOutRequest(readSignOutParameters(query));
-    const session = await browserSessions.find(cookie?.[sessionCookieName]);
+    const session = await browserSessions.find(cookie);
     if (!session && client && returnTo !== undefined && isTrusted(client, returnTo)) return seeOther(returnTo);
     if (!session) {
       const { doneTitle: title, done: text } = texts.signOut;
@@ -150,7 +150,7 @@ export const signOut =
   async ({ body, cookie }) => {
     requireToken(body.token, cookie);
     const { returnTo } = await readSignOutRequest(body);
-    await browserSessions.end(cookie?.[sessionCookieName]);
+    await browserSessions.end(cookie);
     return seeOther(returnTo ?? locationOf("sign-out", {}), endedSessionCookie);
   };
 
@@ -160,12 +160,6 @@ function shown({ redirectUri }: AuthorizationRequest, { client, scopes, apiName 
   const host = placeOf(client.registration === "metadata-document" ? client.id : redirectUri);
   return { client, scopes, api: apiName, host, formTarget: formTarget(redirectUri) };
 }
-
-/** Browsers follow a 303 with a GET, and do not send the form again (RFC 9700, section 4.12). */
-export const seeOther = (location: string, cookie?: string) => ({
-  status: 303 as const,
-  headers: { Location: location, ...(cookie !== undefined && { "Set-Cookie": cookie }) },
-});
 
 export const withCookie = ({ headers, body }: Page, cookie: string) => ({
   headers: { ...headers, "Set-Cookie": cookie },

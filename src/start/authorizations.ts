@@ -7,7 +7,7 @@ import { createIdTokenHints } from "../oauth/idTokenHints.ts";
 import type { FindRequestedAccess } from "../oauth/requestedAccess.ts";
 import { userGrantStore } from "../oauth/userGrants/store.ts";
 import { createUserGrants, type UserGrants } from "../oauth/userGrants/userGrants.ts";
-import { defaultIssuer } from "../tokens/accessTokens.ts";
+import { issuerOf } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -34,7 +34,7 @@ export function openAuthorizations(
     describeAccess,
   }: EarlierParts,
 ): { authorizations: Authorizations; userGrants: UserGrants } {
-  const issuer = config.publicUrl ?? defaultIssuer;
+  const issuer = issuerOf(config);
   return {
     authorizations: createAuthorizations({
       clients: domain.clients,

@@ -18,7 +18,7 @@ import { createDpop, type VerifyDpopProof } from "../oauth/dpop.ts";
 import { usedProofStore } from "../oauth/store.ts";
 import { createUsedProofs } from "../oauth/usedProofs.ts";
 import type { Throttle } from "../throttling/throttling.ts";
-import { defaultIssuer } from "../tokens/accessTokens.ts";
+import { issuerOf } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";
 import type { Keys } from "./keys.ts";
 import type { Observability } from "./observability.ts";
@@ -38,7 +38,7 @@ export function openClients(
   { config, log, lifecycle }: StartContext,
   { observability: { audit }, storage: { database, clock }, keys: { revocations }, access, throttle }: EarlierParts,
 ): OpenClients {
-  const issuer = config.publicUrl ?? defaultIssuer;
+  const issuer = issuerOf(config);
   const forCaches = clientStore(outsideRequests(database));
   const fetchJson = createFetchJson();
   const allowed = { scopes: config.clientRegistrationScopes, audiences: config.clientRegistrationAudiences ?? [] };

@@ -28,7 +28,7 @@ import { throttleKeys } from "../throttling/keys.ts";
 import type { Limits } from "../throttling/limits.ts";
 import { attemptStore } from "../throttling/store.ts";
 import { createThrottle, noThrottle, type Throttle } from "../throttling/throttling.ts";
-import { defaultIssuer, ownAudiences } from "../tokens/accessTokens.ts";
+import { issuerOf, ownAudiences } from "../tokens/accessTokens.ts";
 import { policyEnforcer } from "../users/acceptance.ts";
 import { type Administration, createAdministration } from "../users/administration/administration.ts";
 import { administrationStore } from "../users/administration/store.ts";
@@ -87,7 +87,7 @@ function createAccessControl(
   const { database } = storage;
   // What is cached is read for all requests that need it.
   const forCaches = outsideRequests(database);
-  const issuer = config.publicUrl ?? defaultIssuer;
+  const issuer = issuerOf(config);
   const access = createAccess({ store: rightsStore(forCaches), revocations, audit });
   const ttlSeconds = config.tokenTtlSeconds;
   const changes = { enforce: revocations.apply, audit };

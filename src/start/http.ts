@@ -25,7 +25,7 @@ import { createResponseCheck } from "../openapi/responseCheck.ts";
 import { type RequestValidator, requestValidator } from "../openapi/validation.ts";
 import { bodyLimits, type HandlerDependencies, handlers } from "../operations.ts";
 import { requestContext } from "../requestContext.ts";
-import { defaultIssuer } from "../tokens/accessTokens.ts";
+import { issuerOf } from "../tokens/accessTokens.ts";
 import { warmUp } from "../warmUp.ts";
 import type { StartContext } from "./context.ts";
 import type { Domain } from "./domain.ts";
@@ -140,7 +140,7 @@ async function collectServices(
     browserSessions: domain.browserSessions,
     clock: storage.clock,
     authorizationPageUrl: config.authorizationPageUrl,
-    issuer: config.publicUrl ?? defaultIssuer,
+    issuer: issuerOf(config),
     documentation: config.documentation ? await loadDocumentation(packageFile("dist/docs.html"), contract) : undefined,
     publicUrl: config.publicUrl,
     isRegistrationOpen: config.registration === "open",

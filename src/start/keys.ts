@@ -9,7 +9,7 @@ import { runOutsideRequest } from "../requestContext.ts";
 import { createRevocationFeed, type RevocationFeed } from "../revocations/feed.ts";
 import { maxReadGapMs, type Revocations, watchRevocations } from "../revocations/revocations.ts";
 import { feedStore, revocationStore } from "../revocations/store.ts";
-import { type AccessTokens, accessTokens, defaultIssuer } from "../tokens/accessTokens.ts";
+import { type AccessTokens, accessTokens, issuerOf } from "../tokens/accessTokens.ts";
 import { recordTokenLifetime, type TokenLifetime } from "../tokens/lifetime.ts";
 import { createSeal } from "../tokens/sealing.ts";
 import { readSecretKeys, type SecretKeys } from "../tokens/secretKey.ts";
@@ -43,7 +43,7 @@ export async function openKeys(context: StartContext, { observability, storage }
   const revocationFeed = createRevocationFeed({ revocations, store: feedStore(outsideRequests(database)), clock });
   const tokens = accessTokens({
     keys: signingKeys,
-    issuer: context.config.publicUrl ?? defaultIssuer,
+    issuer: issuerOf(context.config),
     ttlSeconds: context.config.tokenTtlSeconds,
     lifetime,
     clock,

@@ -7,7 +7,7 @@ import { createRequestedAccess } from "../oauth/requestedAccess.ts";
 import { createRevocation } from "../oauth/revocation.ts";
 import { createSignOutRequests } from "../oauth/signOut.ts";
 import type { HandlerDependencies } from "../operations.ts";
-import { defaultIssuer } from "../tokens/accessTokens.ts";
+import { issuerOf } from "../tokens/accessTokens.ts";
 import { createTokenRevocation } from "../tokens/revocation.ts";
 import { openAuthorizations } from "./authorizations.ts";
 import type { StartContext } from "./context.ts";
@@ -47,7 +47,7 @@ export function openOAuth(
     protectedApis: apis,
   } = earlier.domain;
   const { audit } = earlier.observability;
-  const issuer = context.config.publicUrl ?? defaultIssuer;
+  const issuer = issuerOf(context.config);
   const findRequestedAccess = createRequestedAccess({ grants, issuer });
   const describeAccess = createDescriptions({ findApi: apiStore(earlier.storage.database).find, issuer });
   const revokeAccessToken = createTokenRevocation({ revocations, endSession: sessions.end, audit });

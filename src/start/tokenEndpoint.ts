@@ -13,7 +13,7 @@ import { createTokenEndpoint, type TokenEndpoint } from "../oauth/token.ts";
 import { createClientSessions } from "../sessions/clients/clientSessions.ts";
 import { endings } from "../sessions/ending/store.ts";
 import { refreshSecrets } from "../sessions/refreshSecrets.ts";
-import { defaultIssuer } from "../tokens/accessTokens.ts";
+import { issuerOf } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";
 import { type Domain, sessionTimesOf } from "./domain.ts";
 import type { Keys } from "./keys.ts";
@@ -34,7 +34,7 @@ export function openTokenEndpoint(
 ): TokenEndpoint {
   const { tokens, revocations, signingKeys, secretKeys } = keys;
   const { grants, sessions, verifyDpopProof } = domain;
-  const issuer = config.publicUrl ?? defaultIssuer;
+  const issuer = issuerOf(config);
   const clientSessions = createClientSessions({
     tokens,
     secrets: refreshSecrets(secretKeys.sealing),

@@ -87,10 +87,12 @@ export type TokenForApi = ApiTokenPrincipal | (ClientPrincipal & { audience: str
  * The issuer and audience of tokens without `PUBLIC_URL`. It is a URL, as RFC 9068 and RFC 8414 require: that of a service with
  * default settings. It does not depend on `PORT`, so that instances accept each other's tokens.
  */
-export const defaultIssuer = "http://127.0.0.1:8080";
+const defaultIssuer = "http://127.0.0.1:8080";
 
 /** The default of an earlier version, whose tokens are accepted until they expire. */
 const formerDefaultIssuer = "latchkey";
+
+export const issuerOf = ({ publicUrl }: { publicUrl?: string | undefined }): string => publicUrl ?? defaultIssuer;
 
 /** The audiences of tokens that this service accepts, now or with another `PUBLIC_URL`. No API can have one of them. */
 export const ownAudiences = (issuer: string): readonly string[] => [issuer, defaultIssuer, formerDefaultIssuer];

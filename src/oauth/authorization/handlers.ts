@@ -1,10 +1,11 @@
 import type { components } from "../../../generated/openapi.ts";
 import { openIdScopes } from "../../access/scopes.ts";
+import { seeOther } from "../../http/redirect.ts";
 import type { Handler, NavigationHandler } from "../../openapi/binding.ts";
 import type { PasswordPrincipal, TokenPrincipal } from "../../principal.ts";
 import { invalidRequest, Problem } from "../../problems/problems.ts";
 import type { BrowserSessions } from "../../sessions/browser/browserSessions.ts";
-import { browserCookie, browserSecret, sessionCookieName } from "../../sessions/browser/cookies.ts";
+import { browserCookie, browserSecret } from "../../sessions/browser/cookies.ts";
 import type { BrowserSession } from "../../sessions/browser/storeTypes.ts";
 import { isDelegated } from "../../tokens/claims.ts";
 import type { Authorizations, Question } from "./authorizations.ts";
@@ -39,12 +40,11 @@ export const authorize = ({
     const cookie = browserSecret(cookies);
     const begun = await authorizations.begin(query, { cookie });
     if (begun.kind === "redirect") return seeOther(begun.uri);
-    const session = await browserSessions.find(cookies?.[sessionCookieName]);
+    const session = await browserSessions.find(cookies);
     const next = await authorizations.proceed(begun.request, session && signedInUser(session));
     if (next.kind === "redirect") return seeOther(next.uri);
     const { authorization } = begun;
-    const { headers } = seeOther(addToQuery(`${publicUrl}/oauth/${next.kind}`, { authorization }));
-    return { status: 303, headers: { ...headers, "Set-Cookie": browserCookie(cookie) } };
+    return seeOther(addToQuery(`${publicUrl}/oauth/${next.kind}`, { authorization }), browserCookie(cookie));
   },
 });
 
@@ -79,8 +79,6 @@ export const decideAuthorization =
     const redirectUri = await parts.authorizations.decide(request, user, body.decision);
     return { status: 200, body: { redirect_uri: redirectUri } };
   };
-
-const seeOther = (uri: string) => ({ status: 303, headers: { Location: uri } }) as const;
 
 /** @throws {Problem} `not-found` */
 async function openForApi(authorizations: Authorizations, id: string): Promise<AuthorizationRequest> {

@@ -9,6 +9,7 @@ import type { PasswordPrincipal } from "../../principal.ts";
 import { digestOf } from "../refreshSecrets.ts";
 import type { Sessions } from "../sessions.ts";
 import type { Device } from "../storeTypes.ts";
+import { type PageCookies, sessionCookieName } from "./cookies.ts";
 import type { BrowserSession, BrowserSessionStore } from "./storeTypes.ts";
 
 export type BrowserSessions = ReturnType<typeof createBrowserSessions>;
@@ -27,11 +28,11 @@ export function createBrowserSessions({ store, sessions, idleSeconds }: Parts) {
   /**
    * Starts a session with a new cookie, so that an attacker cannot plant a known one (session fixation). Ends the browser's previous
    * session, also if it is another user's.
-   * @param previous the value of the cookie that the browser has sent
+   * @param cookies those that the browser has sent
    * @returns the value of the new cookie
    * @throws {Problem} `invalid-credentials` if the password was changed meanwhile
    */
-  async function create(principal: PasswordPrincipal, device: Device, previous: string | undefined): Promise<string> {
+  async function create(principal: PasswordPrincipal, device: Device, cookies: PageCookies): Promise<string> {
     const id = sessionId(uuidv7());
     const secret = randomBytes(32).toString("base64url");
     await sessions.insert(principal, device, {
@@ -42,17 +43,16 @@ export function createBrowserSessions({ store, sessions, idleSeconds }: Parts) {
       audience: null,
       scopes: null,
     });
-    await end(previous);
+    await end(cookies);
     return `${id}.${secret}`;
   }
 
   /**
-   * @param cookie the value that the browser has sent
-   * @returns `undefined` unless it is that of a live session
+   * @returns `undefined` unless the browser has sent the cookie of a live session
    * @throws {Problem} `database-unavailable`
    */
-  async function find(cookie: string | undefined): Promise<BrowserSession | undefined> {
-    const presented = parse(cookie);
+  async function find(cookies: PageCookies): Promise<BrowserSession | undefined> {
+    const presented = parse(cookies?.[sessionCookieName]);
     if (!presented) return undefined;
     const found = await store.find(presented.id, presented.digest);
     if (!found) return undefined;
@@ -63,8 +63,8 @@ export function createBrowserSessions({ store, sessions, idleSeconds }: Parts) {
   }
 
   /** Ends the session of a cookie. Does nothing for a cookie of no live session. @throws {Problem} `database-unavailable` */
-  async function end(cookie: string | undefined): Promise<void> {
-    const session = await find(cookie);
+  async function end(cookies: PageCookies): Promise<void> {
+    const session = await find(cookies);
     if (session) await sessions.end(session.userId, session.id);
   }
 
