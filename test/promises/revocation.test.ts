@@ -163,7 +163,7 @@ test("a list read from another server is read again from the start", async () =>
   await database.close();
 });
 
-test("300,000 revocations at once, beside an open transaction, do not make the list stale", {
+test("100,000 revocations at once, beside an open transaction, do not make the list stale", {
   timeout: 60_000,
 }, async () => {
   const databaseUrl = await createDatabase();
@@ -177,7 +177,7 @@ test("300,000 revocations at once, beside an open transaction, do not make the l
   await query(
     databaseUrl,
     `INSERT INTO revocations (subject, minimum_epoch, expires_at)
-     SELECT gen_random_uuid(), 1, now() + interval '10 seconds' FROM generate_series(1, 300000)`,
+     SELECT gen_random_uuid(), 1, now() + interval '10 seconds' FROM generate_series(1, 100000)`,
   );
   for (const began = performance.now(); performance.now() - began < 8000; ) {
     expect((await send("GET", "/api/resource", { bearer })).status).toBe(200);

@@ -112,7 +112,7 @@ export const pages: readonly Mutation[] = [
     name: "a sign-in does not end the browser's previous session",
     file: "src/sessions/browser/browserSessions.ts",
     find: "    await end(cookies);\n",
-    replace: '    if (cookies === undefined) await end(cookies);\n',
+    replace: "    if (cookies === undefined) await end(cookies);\n",
     test: promises,
     only: "each sign-in has a new cookie",
   },

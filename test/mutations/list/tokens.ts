@@ -84,6 +84,14 @@ export const tokens: readonly Mutation[] = [
     only: "is stale from a reload",
   },
   {
+    name: "each page of new revocations sorts all of them",
+    file: "src/revocations/store.ts",
+    find: "ORDER BY xid, id OFFSET 0",
+    replace: "ORDER BY xid, id",
+    test: "test/promises/revocationPages.test.ts",
+    only: "right after the revocations",
+  },
+  {
     name: "a revocation with a late commit is missed",
     file: "src/revocations/store.ts",
     find: "WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(:snapshot))) AND",
