@@ -80,7 +80,7 @@ function toRow(session: Session) {
 
 async function endOne({ database, audit }: Tools, id: string, json: true | undefined): Promise<void> {
   const store = sessionStore(database);
-  const session = await store.find(sessionId(id), 0);
+  const { state: session } = await store.find(sessionId(id), 0);
   if (!session || !(await store.end(session.userId, sessionId(id))))
     throw new StartError(`There is no session ${id} that has not ended.`);
   audit("session-ended", { userId: session.userId, sessionId: id, reason: "operator" });

@@ -9,10 +9,13 @@ import type { Pools } from "./pools.ts";
 import { probeCommit } from "./writeCheck.ts";
 
 /**
- * @returns a function that confirms a server by its start time, or any server. It waits for a test commit that begins after the call.
- * Concurrent calls share one, so that a flood makes few. It throws `database-unavailable`.
+ * Confirms a server by its start time, or any server. Waits for a test commit that begins after the call. Concurrent calls share one,
+ * so that a flood makes few.
+ * @throws {Problem} `database-unavailable`
  */
-export function createServerCheck({ commitProbe, renew }: Pick<Pools, "commitProbe" | "renew">) {
+export type ServerCheck = (server: string | undefined) => Promise<void>;
+
+export function createServerCheck({ commitProbe, renew }: Pick<Pools, "commitProbe" | "renew">): ServerCheck {
   let running: Promise<unknown> = Promise.resolve();
   let upcoming: Promise<string> | undefined;
   const nextCommit = (): Promise<string> => {
@@ -28,7 +31,7 @@ export function createServerCheck({ commitProbe, renew }: Pick<Pools, "commitPro
     throw new Problem("database-unavailable", { cause });
   };
 
-  return async (server: string | undefined): Promise<void> => {
+  return async (server) => {
     const current = await untilDeadline(nextCommit).then(undefined, unavailable);
     if (server === undefined || current === server) return;
     renew(); // a connection leads to an old server

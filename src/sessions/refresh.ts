@@ -2,8 +2,10 @@
  * Refresh token rotation. Each token works once and has exactly one successor, even if requests are concurrent. If a used token
  * is sent again later, or from another network, it is a copy: the session ends.
  */
+
 import type { TokenGrant } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
+import type { ServerCheck } from "../database/serverCheck.ts";
 import type { ClientId, Network, SessionId, UserId } from "../identifiers.ts";
 import { networkOf, unknownNetwork } from "../networks.ts";
 import type { Caller } from "../principal.ts";
@@ -37,6 +39,7 @@ type Parts = {
   tokenSeconds: number;
   /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
+  confirmServer: ServerCheck;
   /** Ends a session, revokes its tokens, and forgets the networks that only refreshes have made known. */
   endStolenSession(userId: UserId, id: SessionId, reason: string): Promise<unknown>;
   onNetworkChange(user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId): void;
@@ -67,14 +70,13 @@ export function createRefresh({ store, secrets, constants, times, tokenSeconds, 
       const exchanged = await rotate(token, session.seed, address);
       if (exchanged) return { ...exchanged, tokenGrant };
     }
-    const { sessionId, generation } = token;
-    const state = await store.find(sessionId, generation);
+    const state = await findState(token);
     if (!state || !secrets.isGenuine(token, state.seed)) throw new Problem("invalid-token");
     requirePresenter(state, presenter);
     const { userId, clientId, refreshKey, audience, scopes } = state;
     // Copied, because the row's buffer is a slice of a larger one, which would stay in memory.
     const found = { userId, clientId, refreshKey, audience, scopes, seed: Uint8Array.from(state.seed) };
-    constants.set(sessionId, found);
+    constants.set(token.sessionId, found);
     requireLive(state);
     const tokenGrant = await grantOf(found);
     return { ...(await exchangeUnexpected(token, state, address)), tokenGrant };
@@ -183,9 +185,16 @@ export function createRefresh({ store, secrets, constants, times, tokenSeconds, 
     return parts.secondsVisible(xid, secondsSinceUse) < times.graceSeconds;
   }
 
+  /** A primary that was replaced does not have the newest sessions. The user must not be signed out because of that. */
+  async function findState({ sessionId, generation }: PresentedToken): Promise<SessionState | undefined> {
+    const { state, server } = await store.find(sessionId, generation);
+    if (!state) await parts.confirmServer(server);
+    return state;
+  }
+
   /** @throws {Problem} `token-revoked`, `token-expired` */
-  async function requireLiveSession({ sessionId, generation }: PresentedToken): Promise<SessionState> {
-    const state = await store.find(sessionId, generation);
+  async function requireLiveSession(token: PresentedToken): Promise<SessionState> {
+    const state = await findState(token);
     if (!state) throw new Problem("token-revoked");
     requireLive(state);
     return state;

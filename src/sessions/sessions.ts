@@ -1,8 +1,10 @@
 /** Sessions: a user stays signed in for longer than the lifetime of an access token. */
+
 import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import { type Grants, type TokenRequest, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
+import type { ServerCheck } from "../database/serverCheck.ts";
 import { type ClientId, type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
 import { type Page, readPage } from "../lib/page.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
@@ -44,6 +46,8 @@ type Parts = {
   times: SessionTimes;
   /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
+  /** Confirms that the server was still the primary when it did not have a session. */
+  confirmServer: ServerCheck;
   /** Applies a revocation on this instance at once. */
   enforce(revocation: Revocation): void;
   /** Called after a refresh from another network than the previous one. Must not throw. */
@@ -72,6 +76,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     times,
     tokenSeconds: tokens.ttlSeconds,
     secondsVisible: parts.secondsVisible,
+    confirmServer: parts.confirmServer,
     endStolenSession: (userId, id, reason) => applyEnd(store.endStolen(userId, id, reason)),
     onNetworkChange: parts.onNetworkChange ?? (() => {}),
     audit,
@@ -193,7 +198,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
   async function inspect(text: string): Promise<RefreshableSession | undefined> {
     const token = parseToken(text);
     if (!token) return undefined;
-    const state = await store.find(token.sessionId, token.generation);
+    const { state } = await store.find(token.sessionId, token.generation);
     const isGenuine = secrets.isGenuine(token, state?.seed ?? unknownSeed);
     const isExpected = digestOf(token.secret).equals(state?.digest ?? unknownDigest);
     if (!state || !isGenuine || !isExpected || state.isEnded || state.isExpired) return undefined;
@@ -208,8 +213,9 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
    */
   async function endByRefreshToken(text: string, by?: ClientId): Promise<boolean> {
     const token = parseToken(text);
-    const state = token && (await store.find(token.sessionId, token.generation));
-    if (!token || !state || !secrets.isGenuine(token, state.seed)) return false;
+    if (!token) return false;
+    const { state } = await store.find(token.sessionId, token.generation);
+    if (!state || !secrets.isGenuine(token, state.seed)) return false;
     if (by !== undefined && state.clientId !== by) return false;
     return end(state.userId, token.sessionId);
   }

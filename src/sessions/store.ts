@@ -2,12 +2,12 @@ import { auditContext } from "../audit/auditRow.ts";
 import { auditParameter, recordEvent } from "../audit/recordEvent.ts";
 import { clientId, network, sessionId, userId, username } from "../database/columns.ts";
 import type { Database } from "../database/database.ts";
-import { statement } from "../database/sql.ts";
+import { type RowOf, statement } from "../database/sql.ts";
 import { arrayOf, boolean, bytea, double, integer, nullable, text, timestamptz, uuid } from "../database/sqlTypes.ts";
 import { clockMarginSeconds } from "../revocations/revocations.ts";
 import { revocationsColumn, revoke, selectedRevocations, toRevocations } from "../revocations/revoke.ts";
 import { endings, ofUser, sessionDetails } from "./ending/store.ts";
-import type { SessionStore } from "./storeTypes.ts";
+import type { SessionState, SessionStore } from "./storeTypes.ts";
 
 /** The number of rotations that are stored per session. Only the tokens of stored rotations can be repeated. */
 const rotationsKept = 20;
@@ -144,10 +144,12 @@ const extendSession = statement({
   columns: grantColumns,
 });
 
+/** It has a row without a session, too, with the server that was asked. */
 const findSession = statement({
   name: "find-session",
-  sql: `SELECT user_id AS "userId", username, client_id AS "clientId", dpop_jkt AS "refreshKey", seed, generation, refresh_digest AS digest, address, audience, scopes,
-           ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
+  sql: `SELECT pg_postmaster_start_time()::text AS server, found.* FROM (VALUES (true)) AS always LEFT JOIN (
+    SELECT user_id AS "userId", username, client_id AS "clientId", dpop_jkt AS "refreshKey", seed, generation,
+           refresh_digest AS digest, address, audience, scopes, ended_at IS NOT NULL OR token_epoch <> user_epoch AS "isEnded",
            least(idle_expires_at, expires_at) AS "expiresAt", least(idle_expires_at, expires_at) <= now() AS "isExpired",
            extract(epoch FROM now() - recent_rotations[generation - :presented])::float8 AS "secondsSinceUse",
            floor(extract(epoch FROM recent_rotations[generation - :presented]))::bigint::text AS "usedAtSecond",
@@ -155,21 +157,22 @@ const findSession = statement({
              (SELECT entry FROM unnest(rotations) AS entry
               WHERE split_part(entry, ' ', 1)::integer = :presented + 1) END AS rotation
     FROM sessions JOIN users ON users.id = user_id
-    WHERE sessions.id = :id AND NOT is_browser`,
+    WHERE sessions.id = :id AND NOT is_browser) AS found ON true`,
   parameters: { presented: integer, id: sessionId },
   columns: {
-    userId,
-    username,
+    server: text,
+    userId: nullable(userId),
+    username: nullable(username),
     clientId: nullable(clientId),
     refreshKey: nullable(text),
-    seed: bytea,
-    generation: integer,
-    digest: bytea,
+    seed: nullable(bytea),
+    generation: nullable(integer),
+    digest: nullable(bytea),
     address: nullable(text),
     ...limitColumns,
-    isEnded: boolean,
-    expiresAt: timestamptz,
-    isExpired: boolean,
+    isEnded: nullable(boolean),
+    expiresAt: nullable(timestamptz),
+    isExpired: nullable(boolean),
     secondsSinceUse: nullable(double),
     usedAtSecond: nullable(text),
     rotation: nullable(text),
@@ -205,6 +208,14 @@ const listSessions = statement({
     expiresAt: timestamptz,
   },
 });
+
+function toState({ server: _, usedAtSecond, rotation, ...found }: RowOf<typeof findSession>): SessionState | undefined {
+  if (found.userId === null) return undefined;
+  const [, second, xid = "", network = ""] = rotation?.split(" ") ?? [];
+  // If recent_rotations has another time, an earlier version made that rotation in another transaction.
+  const used = rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network };
+  return { ...(found as Omit<SessionState, "rotation">), rotation: used };
+}
 
 /** The time until instances with a slow clock consider a token expired, too. */
 const tokensLiveFor = (tokenSeconds: number) => tokenSeconds + clockMarginSeconds;
@@ -245,12 +256,8 @@ export function sessionStore(database: Database): SessionStore {
       database.write((knex) => extendSession.first(knex, { ...at, tokens: tokensLiveFor(tokenSeconds) })),
 
     async find(id, generation) {
-      const row = await database.read((knex) => findSession.first(knex, { id, presented: generation }));
-      if (!row) return undefined;
-      const { usedAtSecond, rotation, ...state } = row;
-      const [, second, xid = "", network = ""] = rotation?.split(" ") ?? [];
-      // If recent_rotations has another time, an earlier version made that rotation in another transaction.
-      return { ...state, rotation: rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network } };
+      const row = await database.read((knex) => findSession.one(knex, { id, presented: generation }));
+      return { state: toState(row), server: row.server };
     },
 
     list: (userId, limit, cursor) =>

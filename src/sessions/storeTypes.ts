@@ -105,8 +105,11 @@ export type SessionStore = {
   catchUp(from: Position, to: { generation: number; digest: Buffer; network: Network }): Promise<boolean>;
   /** Records that another access token was issued in a generation of a live session. */
   extend(at: { id: SessionId; generation: number }, tokenSeconds: number): Promise<SessionGrant | undefined>;
-  /** @param generation the generation of the presented token */
-  find(id: SessionId, generation: number): Promise<SessionState | undefined>;
+  /**
+   * @param generation the generation of the presented token
+   * @returns the state, and the start time of the server that was asked
+   */
+  find(id: SessionId, generation: number): Promise<{ state: SessionState | undefined; server: string }>;
   /** Live sessions, the newest first. With a cursor, those after it in this order. */
   list(userId: UserId, limit: number, cursor: string | undefined): Promise<Session[]>;
   /** Ends a live session of the user. @returns the revocation of its tokens, stored in the same transaction */

@@ -12,7 +12,6 @@ import { daySeconds } from "../config/values.ts";
 import { startCleanup } from "../database/cleanup.ts";
 import { outsideRequests } from "../database/database.ts";
 import { unlessOutage } from "../database/errors.ts";
-import { createServerCheck } from "../database/serverCheck.ts";
 import { type ProtectedApi, protectedApis } from "../forwardAuth/protectedApis.ts";
 import { type PasswordHasher, passwordHasher, type Schedule } from "../passwords/hashing.ts";
 import { passwordPolicy } from "../passwords/policy.ts";
@@ -141,7 +140,7 @@ function createUserAccounts(
     ...parts,
     store,
     throttle,
-    confirmServer: createServerCheck(storage),
+    confirmServer: storage.confirmServer,
     networkKey: (username, network) => counterKeys.knownNetworks(username, network)[0],
     clock: storage.clock,
   });
@@ -186,6 +185,7 @@ function createUserSessions(
     secrets: refreshSecrets(keys.secretKeys.sealing),
     times: sessionTimesOf(config),
     secondsVisible: keys.commits.secondsVisible,
+    confirmServer: storage.confirmServer,
     // If this fails, the network is remembered at the next network change.
     onNetworkChange: (user, network, sessionId) => void users.rememberNetwork(user, network, sessionId).catch(() => {}),
     enforce: keys.revocations.apply,

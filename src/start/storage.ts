@@ -2,6 +2,7 @@
 import { startDatabaseClock } from "../database/clock.ts";
 import { openMigratedPostgres, type Postgres } from "../database/openPostgres.ts";
 import { openPools, type Pools } from "../database/pools.ts";
+import { createServerCheck, type ServerCheck } from "../database/serverCheck.ts";
 import type { Clock } from "../tokens/accessTokens.ts";
 import type { StartContext } from "./context.ts";
 import type { Observability } from "./observability.ts";
@@ -10,6 +11,7 @@ export type Storage = Pools & {
   postgres: Postgres;
   /** The time of the database, which all instances share. */
   clock: Clock;
+  confirmServer: ServerCheck;
   /** Calls the listener each time the database clock was set forward, or back (negative). */
   onClockStep(listener: (stepMs: number) => void): void;
 };
@@ -32,6 +34,7 @@ export async function openStorage(context: StartContext, { tracing }: Observabil
   return {
     ...databases,
     postgres,
+    confirmServer: createServerCheck(databases),
     clock: () => new Date(databaseClock.now().getTime() + clockOffsetMs()),
     onClockStep: (listener) => void stepListeners.push(listener),
   };

@@ -2,7 +2,9 @@
  * Verifies the password of an account within the limits on wrong passwords. Its SQL is in throttling/store.ts: `beginSignIn`
  * finds the account and counts the attempt, and `completeSignIn` settles it.
  */
+
 import type { Audit } from "../audit/audit.ts";
+import type { ServerCheck } from "../database/serverCheck.ts";
 import type { Networks } from "../networks.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
 import type { PasswordPrincipal } from "../principal.ts";
@@ -18,11 +20,8 @@ export type SignInParts = {
   store: UserStore;
   hasher: PasswordHasher;
   throttle: Throttle;
-  /**
-   * Confirms that the server was still the primary when the account was read (src/database/serverCheck.ts).
-   * @throws {Problem} `database-unavailable`
-   */
-  confirmServer(server: string | undefined): Promise<void>;
+  /** Confirms that the server was still the primary when the account was read. */
+  confirmServer: ServerCheck;
   audit: Audit;
 };
 

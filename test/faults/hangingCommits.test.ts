@@ -9,7 +9,7 @@ const poolMax = 5;
 /** Four background connections, and one that finds abandoned queries. */
 const ownConnections = 5;
 
-test("readiness fails, revocations become stale, no password is called wrong, and hanging commits count as connections", async () => {
+test("readiness fails, revocations become stale, no password or session is called wrong, and hanging commits count", async () => {
   const postgres = await startBreakablePostgres();
   const asAdministrator = (text: string) => query(postgres.administrator, text);
   const settings = { REVOCATION_STALENESS_SECONDS: String(stalenessSeconds), DATABASE_POOL_MAX: String(poolMax) };
@@ -24,6 +24,10 @@ test("readiness fails, revocations become stale, no password is called wrong, an
     await asAdministrator(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
     await asAdministrator("SELECT pg_reload_conf()");
   };
+
+  const { id, refresh_token } = (await signIn()).json;
+  await asAdministrator(`DELETE FROM latchkey.sessions WHERE id = '${id}'`); // as on a primary that was replaced before the sign-in
+  const refresh = () => service.send("POST", "/api/token", { json: { refresh_token } });
 
   await setStandby("nobody");
   let most = 0;
@@ -40,7 +44,8 @@ test("readiness fails, revocations become stale, no password is called wrong, an
     const answers = await Promise.all(Array.from({ length: 2 * poolMax }, signIn));
     for (const { status } of answers) expect(status).toBe(503);
   }
-  // Such a primary may have been replaced: it may not know the newest passwords and users.
+  // Such a primary may have been replaced: it may not know the newest sessions, passwords and users.
+  expect(await refresh()).toMatchObject({ status: 503, problem: "database-unavailable" });
   for (const unknown of [
     ["miguel", "a wrong password"],
     ["susan", password],
@@ -58,4 +63,5 @@ test("readiness fails, revocations become stale, no password is called wrong, an
   await vi.waitUntil(async () => (await signIn()).status === 201, 2_000);
   await vi.waitUntil(async () => (await ready()).status === 200, 2_000);
   await vi.waitUntil(async () => (await checkToken()).status === 200, 2_000);
+  expect(await refresh()).toMatchObject({ status: 401, problem: "invalid-token" });
 });

@@ -188,6 +188,7 @@ const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 10 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
+    confirmServer: () => Promise.resolve(),
     enforce: () => {},
     audit: () => {},
     ...parts,

@@ -68,6 +68,7 @@ const newInstance = () =>
     secrets: refreshSecrets([secretKey]),
     times: { idleSeconds: 1000, lifetimeSeconds: 1000, graceSeconds: 10, sessionsPerUser: 1 },
     secondsVisible: (_xid, startedSecondsAgo) => startedSecondsAgo,
+    confirmServer: () => Promise.resolve(),
     ...parts,
   });
 const sessions = newInstance();

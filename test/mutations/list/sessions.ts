@@ -3,6 +3,14 @@ import type { Mutation } from "../mutation.ts";
 /** Sessions, refresh tokens, access tokens, signing keys and revocations. */
 export const sessions: readonly Mutation[] = [
   {
+    name: "a session that a replaced primary does not have is called wrong",
+    file: "src/sessions/refresh.ts",
+    find: "    if (!state) await parts.confirmServer(server);\n",
+    replace: '    if (server === "") await parts.confirmServer(server);\n',
+    test: "test/faults/hangingCommits.test.ts",
+    only: "no password or session is called wrong",
+  },
+  {
     name: "an access token can expire later than its session",
     file: "src/sessions/sessions.ts",
     find: "Math.min(ttlSeconds, grant.refreshExpiresInSeconds)",
