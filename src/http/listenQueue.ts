@@ -1,6 +1,6 @@
 /**
- * Closes a port without a reset connection. The kernel resets the connections that are in the listen queue when a port closes, and a
- * proxy that has sent a POST on one does not repeat it. It does repeat it if a connection was refused, or not established at all.
+ * Lets a port close with hardly a reset connection. The kernel resets the connections that are in the listen queue when a port closes,
+ * and a proxy that has sent a POST on one does not repeat it. It does repeat it if a connection was refused, or not established.
  */
 import { type AddressInfo, connect, type Server, type Socket } from "node:net";
 import { nextTick } from "node:process";
@@ -21,6 +21,7 @@ const handleOf = (owner: Server | Socket): unknown => Reflect.get(owner, "_handl
  * anything.
  *
  * The queue is first reduced to one place. Linux ignores attempts to connect while it is full, and clients repeat them after a second.
+ * Only an attempt that the kernel answers in the very microseconds in which the place is taken is still reset.
  */
 export async function emptyListenQueue(server: Server): Promise<void> {
   const { address, port } = server.address() as AddressInfo;

@@ -5,7 +5,6 @@
 
 import type { TokenGrant } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
-import type { ServerCheck } from "../database/serverCheck.ts";
 import type { ClientId, Network, SessionId, UserId } from "../identifiers.ts";
 import { networkOf, unknownNetwork } from "../networks.ts";
 import type { Caller } from "../principal.ts";
@@ -39,7 +38,7 @@ type Parts = {
   tokenSeconds: number;
   /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
-  confirmServer: ServerCheck;
+  confirmServer(server: string): Promise<void>;
   /** Ends a session, revokes its tokens, and forgets the networks that only refreshes have made known. */
   endStolenSession(userId: UserId, id: SessionId, reason: string): Promise<unknown>;
   onNetworkChange(user: Pick<Caller, "userId" | "username">, network: Network, sessionId: SessionId): void;

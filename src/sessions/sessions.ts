@@ -4,7 +4,6 @@ import QuickLRU from "quick-lru";
 import { v7 as uuidv7 } from "uuid";
 import { type Grants, type TokenRequest, unlimited } from "../access/grants.ts";
 import type { Audit } from "../audit/audit.ts";
-import type { ServerCheck } from "../database/serverCheck.ts";
 import { type ClientId, type Network, type SessionId, sessionId, type UserId } from "../identifiers.ts";
 import { type Page, readPage } from "../lib/page.ts";
 import type { Caller, PasswordPrincipal } from "../principal.ts";
@@ -46,8 +45,11 @@ type Parts = {
   times: SessionTimes;
   /** How long a transaction has been visible to others, in seconds (src/database/commitHistory.ts). */
   secondsVisible(xid: string, startedSecondsAgo: number): number;
-  /** Confirms that the server was still the primary when it did not have a session. */
-  confirmServer: ServerCheck;
+  /**
+   * Confirms that the server was still the primary when it did not have a session (src/database/serverCheck.ts).
+   * @throws {Problem} `database-unavailable`
+   */
+  confirmServer(server: string): Promise<void>;
   /** Applies a revocation on this instance at once. */
   enforce(revocation: Revocation): void;
   /** Called after a refresh from another network than the previous one. Must not throw. */

@@ -4,7 +4,6 @@
  */
 
 import type { Audit } from "../audit/audit.ts";
-import type { ServerCheck } from "../database/serverCheck.ts";
 import type { Networks } from "../networks.ts";
 import type { PasswordHasher } from "../passwords/hashing.ts";
 import type { PasswordPrincipal } from "../principal.ts";
@@ -20,8 +19,11 @@ export type SignInParts = {
   store: UserStore;
   hasher: PasswordHasher;
   throttle: Throttle;
-  /** Confirms that the server was still the primary when the account was read. */
-  confirmServer: ServerCheck;
+  /**
+   * Confirms that the server was still the primary when the account was read (src/database/serverCheck.ts).
+   * @throws {Problem} `database-unavailable`
+   */
+  confirmServer(server: string | undefined): Promise<void>;
   audit: Audit;
 };
 
