@@ -1,6 +1,6 @@
 /**
- * Lets a port close with hardly a reset connection. The kernel resets the connections that are in the listen queue when a port closes,
- * and a proxy that has sent a POST on one does not repeat it. It does repeat it if a connection was refused, or not established.
+ * Closes a port with almost no reset connection. The kernel resets the connections that are in the listen queue when a port closes, and
+ * a proxy that has sent a POST on one does not repeat it. It repeats a POST whose connection was refused or not established.
  */
 import { type AddressInfo, connect, type Server, type Socket } from "node:net";
 import { nextTick } from "node:process";
@@ -21,7 +21,7 @@ const handleOf = (owner: Server | Socket): unknown => Reflect.get(owner, "_handl
  * anything.
  *
  * The queue is first reduced to one place. Linux ignores attempts to connect while it is full, and clients repeat them after a second.
- * Only an attempt that the kernel answers in the very microseconds in which the place is taken is still reset.
+ * A connection that is established in the microseconds in which the last place is taken can still be reset.
  */
 export async function emptyListenQueue(server: Server): Promise<void> {
   const { address, port } = server.address() as AddressInfo;
@@ -33,7 +33,7 @@ export async function emptyListenQueue(server: Server): Promise<void> {
   (handleOf(server) as ListenHandle | null)?.listen?.(0);
   for (const deadline = performance.now() + timeoutMs; performance.now() < deadline && idleTurns < maxIdleTurns; ) {
     const own = connect(port, address).on("error", () => {});
-    await new Promise<void>((resolve) => nextTick(resolve)); // now it tries to connect, without waiting for the network
+    await new Promise<void>((resolve) => nextTick(resolve)); // by now, the kernel has connected it if there was room
     const isQueued = (handleOf(own) as SocketHandle | null)?.getpeername?.({}) === 0;
     own.destroy();
     if (isQueued) break;

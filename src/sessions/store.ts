@@ -144,7 +144,7 @@ const extendSession = statement({
   columns: grantColumns,
 });
 
-/** It has a row without a session, too, with the server that was asked. */
+/** Always returns one row, which names the server. Without a session, its other columns are NULL. */
 const findSession = statement({
   name: "find-session",
   sql: `SELECT pg_postmaster_start_time()::text AS server, found.* FROM (VALUES (true)) AS always LEFT JOIN (
@@ -210,7 +210,7 @@ const listSessions = statement({
 });
 
 function toState({ server: _, usedAtSecond, rotation, ...found }: RowOf<typeof findSession>): SessionState | undefined {
-  if (found.userId === null) return undefined;
+  if (found.userId === null) return undefined; // then the others are null, too
   const [, second, xid = "", network = ""] = rotation?.split(" ") ?? [];
   // If recent_rotations has another time, an earlier version made that rotation in another transaction.
   const used = rotation === null ? null : { xid: second === usedAtSecond ? xid : null, network };

@@ -92,6 +92,7 @@ const defaultIssuer = "http://127.0.0.1:8080";
 /** The default of an earlier version, whose tokens are accepted until they expire. */
 const formerDefaultIssuer = "latchkey";
 
+/** The issuer of tokens, and the audience of those for this service. */
 export const issuerOf = ({ publicUrl }: { publicUrl?: string | undefined }): string => publicUrl ?? defaultIssuer;
 
 /** The audiences of tokens that this service accepts, now or with another `PUBLIC_URL`. No API can have one of them. */

@@ -1,4 +1,4 @@
-/** A proxy repeats a request if its connection was refused, and not a POST if it was reset: so hardly one is reset while a port closes. */
+/** A proxy does not repeat a POST if its connection was reset. Almost none is reset while a port closes. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -34,7 +34,7 @@ const clients = `
 
 const rounds = 30;
 
-test("while a port closes, connections are served, refused or not established, and hardly one is reset", async () => {
+test("while a port closes, connections are served, refused or not established, and almost none is reset", async () => {
   const total: Record<string, number> = {};
   for (let round = 0; round < rounds; round += 1) {
     const server = createServer((request, response) => {
