@@ -9,7 +9,7 @@ import type { Client } from "../throttling/counters.ts";
 import { newUsername } from "./username.ts";
 
 /** How long a password may wait for its strength estimate, and how many may wait. */
-const estimateTimeoutMs = 500;
+const estimateTimeoutMs = 1_000;
 const maxEstimates = 64;
 
 const looksLikeCredential = "looks like a token or an API key";
