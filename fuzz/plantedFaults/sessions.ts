@@ -86,7 +86,7 @@ export const sessionFaults: PlantedFault[] = [
     [
       "src/sessions/refresh.ts",
       "if (session && !secrets.isGenuine(token, session.seed)) throw",
-      "if (session && !secrets.isGenuine(token, session.seed)) {\nconst state = await store.find(token.sessionId, token.generation);\nif (state) await parts.endStolenSession(state.userId, token.sessionId, 'guess');\n}\nif (session && !secrets.isGenuine(token, session.seed)) throw",
+      "if (session && !secrets.isGenuine(token, session.seed)) {\nconst { state } = await store.find(token.sessionId, token.generation);\nif (state) await parts.endStolenSession(state.userId, token.sessionId, 'guess');\n}\nif (session && !secrets.isGenuine(token, session.seed)) throw",
     ],
   ),
   fault("session-limit-ignored", "sessions-are-limited", /more sessions than the limit/, [
