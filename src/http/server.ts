@@ -105,7 +105,7 @@ const noTarget = "*";
 
 async function close(server: Server): Promise<void> {
   const deadline = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
-  await emptyListenQueue(server);
+  if (server.listening) await emptyListenQueue(server);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // Connections that become idle later would stay open until their clients close them.
   const idle = setInterval(() => server.closeIdleConnections(), 50);

@@ -62,7 +62,7 @@ const loads: [string, (connection: number, round: number) => [address: string, s
   ],
 ];
 
-describe("each sign-in of another address succeeds, most within a second, while 100 connections send without pause", () => {
+describe("another address signs in within a second while 100 connections send without pause", () => {
   test.each(loads)("%s", { timeout: 60_000 }, async (_name, load) => {
     let isOver = false;
     const counts = new Map<number, number>();
@@ -83,14 +83,18 @@ describe("each sign-in of another address succeeds, most within a second, while 
     }
     isOver = true;
     await Promise.all(flood);
-    const times = answers.map(({ tookMs }) => Math.round(tookMs)).sort((a, b) => a - b);
-    const [median = Infinity, slowest] = [times[Math.floor(times.length / 2)], times.at(-1)];
+    const times = answers.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
+    const [median, most, slowest] = [0.5, 0.95, 1].map(
+      (share) => times[Math.ceil(share * times.length) - 1] ?? Infinity,
+    );
     console.info(
-      `${times.length} sign-ins, median ${median} ms, slowest ${slowest} ms; the flood: ${JSON.stringify([...counts])}`,
+      `${times.length} sign-ins, median ${median?.toFixed()} ms, p95 ${most?.toFixed()} ms, slowest ${slowest?.toFixed()} ms; ` +
+        `the flood: ${JSON.stringify([...counts])}`,
     );
     expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
-    // Not the slowest: the flood keeps the cores busy, and how long a hash takes then depends on the machine.
-    expect(median).toBeLessThan(1_000);
+    expect(median).toBeLessThan(500);
+    // A pause of the machine itself, which is as busy as it can be, delays one or two.
+    expect(most).toBeLessThan(1_000);
     expect(counts.get(200)).toBeGreaterThan(0);
     expect(counts.get(503)).toBeGreaterThan(0); // otherwise it was no flood
   });

@@ -31,8 +31,9 @@ test("others register while one address sends slow passwords without pause", { t
     expect([201, 503]).toContain(status);
     if (status === 201) count += 1;
     // On a slow machine, some estimates take too long beside the flood.
-    expect(attempts).toBeLessThan(2 * guests);
+    expect(attempts).toBeLessThan(1.5 * guests);
   }
+  console.info(`${attempts} attempts of ${guests} guests`);
   isOver = true;
   await Promise.all(flood);
 });
