@@ -3,7 +3,15 @@
  */
 import { ContractError, isObject, type Members, member, resolve } from "./document.ts";
 import { createMatcher, maxCompared } from "./matcher.ts";
-import { isUnmistakable, lenientTemplates, parseTemplate, pathOfTarget, readingsOf } from "./pathTemplate.ts";
+import {
+  isRequestPath,
+  isUnmistakable,
+  lenientTemplates,
+  parseTemplate,
+  pathOfTarget,
+  readingsOf,
+  segmentsOf,
+} from "./pathTemplate.ts";
 import { both, type Security, securityReader } from "./security.ts";
 import { basePathsOf } from "./servers.ts";
 
@@ -225,13 +233,13 @@ function createTable() {
 }
 
 function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resemblesPath"> {
-  const fixed = new Map<string, Entry>();
+  const fixed = new Map<string, readonly [Entry]>();
   const all = [...entries.values()].map(({ fullPath, entry }) => ({
     value: { ...entry, operations: withHead(entry.operations) },
     template: parseTemplate(fullPath),
   }));
   for (const { value, template } of all) {
-    if (template.segments.every(({ kind }) => kind === "text")) fixed.set(template.shape, value);
+    if (template.segments.every(({ kind }) => kind === "text")) fixed.set(template.shape, [value]);
   }
   const strict = createMatcher(all.map(({ value, template }) => ({ value, segments: template.segments })));
   const lenient = createMatcher(
@@ -242,10 +250,10 @@ function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resembles
   /** Several if none of them has precedence. */
   function find(target: string): readonly Entry[] {
     const path = pathOfTarget(target);
-    if (path === undefined) return [];
-    const one = fixed.get(path);
-    if (one) return [one];
-    const found = strict.find(path.slice(1).split("/"));
+    const same = fixed.get(path);
+    if (same) return same;
+    if (!isRequestPath(path)) return [];
+    const found = strict.find(segmentsOf(path));
     if (found.length === 0 || (isPlain && isUnmistakable(path))) return found;
     const isMistakable = readingsOf(path)?.some((reading) => {
       const read = lenient.find(reading);
@@ -256,7 +264,9 @@ function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resembles
 
   return {
     match(method, target) {
-      const found = find(target).flatMap(({ operations }) => operations.get(method) ?? []);
+      const entries = find(target);
+      if (entries.length === 1) return entries[0]?.operations.get(method); // the most common case
+      const found = entries.flatMap(({ operations }) => operations.get(method) ?? []);
       if (found.length <= 1) return found[0];
       if (found.length > maxCompared) return undefined;
       const combinations = found.reduce((product, operation) => product * choices(operation), 1);
@@ -265,7 +275,7 @@ function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resembles
     allow: (target) => [...new Set(find(target).flatMap(({ operations }) => [...operations.keys()]))],
     resemblesPath(target) {
       const path = pathOfTarget(target);
-      const readings = path === undefined ? undefined : readingsOf(path);
+      const readings = isRequestPath(path) ? readingsOf(path) : undefined;
       return readings === undefined || readings.some((reading) => lenient.find(reading).length > 0);
     },
   };

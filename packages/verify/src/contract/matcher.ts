@@ -19,7 +19,7 @@ type Node<Value> = {
 };
 
 /** @property ranks one for each segment: a text has the lowest, a parameter the highest */
-type Found<Value> = { value: Value; ranks: readonly number[] };
+type Found<Value> = { values: readonly [Value]; ranks: readonly number[] };
 
 /** Templates that match the same path. Each is compared with each other one. */
 export const maxCompared = 50;
@@ -35,7 +35,7 @@ export function createMatcher<Value>(
   const root = emptyNode<Value>();
   for (const { segments, value } of entries) {
     const last = segments.reduce(childFor, root);
-    last.found = { value, ranks: segments.map(({ kind }) => ranks[kind]) };
+    last.found = { values: [value], ranks: segments.map(({ kind }) => ranks[kind]) };
   }
   return {
     find(segments) {
@@ -43,8 +43,8 @@ export function createMatcher<Value>(
       collect(root, segments, 0, all);
       const first = all[0];
       if (first === undefined) return [];
-      const compared = all.length === 1 || all.length > maxCompared ? all : withoutPrecedence(all);
-      return compared.map(({ value }) => value);
+      if (all.length === 1) return first.values;
+      return (all.length > maxCompared ? all : withoutPrecedence(all)).flatMap(({ values }) => values);
     },
   };
 }

@@ -70,23 +70,38 @@ export function matchesPattern(texts: readonly string[], segment: string): boole
   return position + 1 <= segment.length - last.length;
 }
 
-/** @returns the path of a request target, without its query; `undefined` if no client that follows RFC 3986 sends it */
-export function pathOfTarget(target: string): string | undefined {
+/** The path of a request target, without its query. */
+export function pathOfTarget(target: string): string {
   const end = target.indexOf("?");
-  const path = end < 0 ? target : target.slice(0, end);
-  return path.length <= maxRequestPathLength && isPath.test(path) ? path : undefined;
+  return end < 0 ? target : target.slice(0, end);
+}
+
+/** Whether clients that follow RFC 3986 send such a path. */
+export const isRequestPath = (path: string): boolean =>
+  path.length <= maxRequestPathLength && (isUnmistakable(path) || isVisible.test(path));
+
+/** As `path.slice(1).split("/")`, in half of its time. */
+export function segmentsOf(path: string): string[] {
+  const segments: string[] = [];
+  let start = 1;
+  for (let end = path.indexOf("/", start); end >= 0; end = path.indexOf("/", start)) {
+    segments.push(path.slice(start, end));
+    start = end + 1;
+  }
+  segments.push(path.slice(start));
+  return segments;
 }
 
 const maxRequestPathLength = 8192;
 
 /** Visible ASCII characters without `#` and `\`, which some URL parsers take for a fragment and for a slash. */
-const isPath = /^\/[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
+const isVisible = /^\/[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
 
 /**
  * Whether every router reads a path alike, as long as the contract has no capitals. False for a capital, a dot at the beginning of
  * a segment, a `%` and every other character that a router may treat.
  */
-export const isUnmistakable = (path: string): boolean => /^(?:\/(?:[a-z0-9_-][a-z0-9_.-]*)?)+$/.test(path);
+export const isUnmistakable = (path: string): boolean => /^\/[a-z0-9_./-]*$/.test(path) && !path.includes("/.");
 
 const maxDecodings = 4;
 /** More than any contract has, with room for slashes in parameters. Each of them is decoded several times. */
