@@ -131,10 +131,16 @@ async function failover(breakCluster: () => Promise<unknown>, longestOutageMs: n
     expect(afterMs, name).toBeLessThan(signInWithinMs);
     expect(Math.max(...pausesMs), name).toBeLessThan(longestPauseMs);
   }
-  await ledger.expectKept(first.client, service(closing), {
-    instances: instances.slice(1).map(({ client }) => client),
-    verifiers,
-  });
+  try {
+    await ledger.expectKept(first.client, service(closing), {
+      instances: instances.slice(1).map(({ client }) => client),
+      verifiers,
+    });
+  } catch (error) {
+    const members = JSON.stringify(await cluster.members());
+    console.error([members, cluster.ends(60), first.name, ...first.program.stdout.slice(-20)].join("\n"));
+    throw error;
+  }
 }
 
 /** Success, a 503 with `Retry-After`, or the rejection of a revoked token; each within the time limit. */
@@ -190,14 +196,15 @@ test("a primary is cut off: it is replaced, and returns as a standby", async () 
   }, 45_000);
 });
 
-test("the Patroni of a primary hangs: the responses of that primary are not trusted", async () => {
+test("the Patroni of a primary hangs: the responses of that primary are not trusted, until its machine is reset", async () => {
   await failover(async () => {
     const primary = await cluster.primary();
-    afterTest(primary.thaw);
     primary.freeze("patroni");
     await untilReplaced(primary);
     await sleep(10_000);
-    primary.thaw();
+    // Not `thaw`: Patroni 3.0.2 can take the lock back, which loses commits (docs/high-availability.md).
+    await primary.kill();
+    primary.start();
   }, 45_000);
 });
 

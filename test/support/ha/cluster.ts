@@ -26,6 +26,9 @@ export type Node = {
 
 type Member = { name: string; role: string; state: string; lag?: number | string };
 
+/** What the Patroni of a node says about its own Postgres. */
+type Status = { role: string; state: string; replication?: { state: string; sync_state: string }[] };
+
 export type Cluster = {
   folder: string;
   nodes: Node[];
@@ -38,6 +41,8 @@ export type Cluster = {
   synchronousStandby(): Promise<Node>;
   /** Waits for a primary, a synchronous standby and a replica. */
   untilComplete(): Promise<void>;
+  /** The last lines of the logs of etcd and of each node. */
+  ends(lines?: number): string;
   /** Runs `patronictl` with these arguments. */
   patronictl(...args: string[]): Promise<string>;
 };
@@ -135,16 +140,44 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
       };
     }),
   );
+  /** @returns `undefined` if the Patroni of the node does not respond */
+  const askPatroni = async <T>({ restPort }: Node, path: string): Promise<T | undefined> => {
+    try {
+      const answer = await fetch(`http://127.0.0.1:${restPort}${path}`, { signal: AbortSignal.timeout(2_000) });
+      return answer.ok ? ((await answer.json()) as T) : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+  const logOf = (name: string): string => readFileSync(join(folder, `${name}.log`), "utf8");
   const members = async (): Promise<Member[]> => {
-    for (const { restPort } of nodes) {
-      try {
-        const answer = await fetch(`http://127.0.0.1:${restPort}/cluster`, { signal: AbortSignal.timeout(2_000) });
-        if (answer.ok) return ((await answer.json()) as { members: Member[] }).members;
-      } catch {
-        // This node does not respond; another one may.
-      }
+    for (const node of nodes) {
+      const cluster = await askPatroni<{ members: Member[] }>(node, "/cluster");
+      if (cluster) return cluster.members;
     }
     return [];
+  };
+  const areMembersComplete = (found: Member[]): boolean =>
+    found
+      .map(({ role }) => role)
+      .sort()
+      .join() === "leader,replica,sync_standby" &&
+    found.every(({ state, lag = 0 }) => /^(running|streaming)$/.test(state) && lag === 0);
+  /**
+   * Whether the standbys follow the primary. The members do not say so: every node that is not the leader counts as a replica, also
+   * a replaced primary that Patroni has still to stop, and a standby that received too much from it and has to be rewound.
+   */
+  const areStandbysStreaming = (statuses: (Status | undefined)[]): boolean => {
+    const primaries = statuses.filter((status) => status && /^(master|primary)$/.test(status.role));
+    const senders = primaries.length === 1 ? (primaries[0]?.replication ?? []) : [];
+    return (
+      statuses.every((status) => status?.state === "running") &&
+      senders.every(({ state }) => state === "streaming") &&
+      senders
+        .map((sender) => sender.sync_state)
+        .sort()
+        .join() === "async,sync"
+    );
   };
   const nodeWith = async (role: string): Promise<Node> => {
     const name = (await members()).find((member) => member.role === role)?.name;
@@ -152,17 +185,8 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
     if (!node) throw new Error(`There is no ${role}.`);
     return node;
   };
-  /** The last lines of all logs. */
-  const ends = (): string =>
-    ["etcd", ...names]
-      .map(
-        (name) =>
-          `${name}: ${readFileSync(join(folder, `${name}.log`), "utf8")
-            .split("\n")
-            .slice(-12)
-            .join("\n")}`,
-      )
-      .join("\n");
+  const ends = (lines = 12): string =>
+    ["etcd", ...names].map((name) => `${name}: ${logOf(name).split("\n").slice(-lines).join("\n")}`).join("\n");
   const cluster: Cluster = {
     folder,
     nodes,
@@ -171,16 +195,16 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
     members,
     primary: () => nodeWith("leader"),
     synchronousStandby: () => nodeWith("sync_standby"),
+    ends,
     async untilComplete() {
-      const deadline = Date.now() + 45_000;
+      const deadline = Date.now() + 60_000;
       for (;;) {
         const found = await members();
-        const roles = found.map(({ role }) => role).sort();
-        const isComplete =
-          roles.join() === "leader,replica,sync_standby" &&
-          found.every(({ state, lag = 0 }) => /^(running|streaming)$/.test(state) && lag === 0);
-        if (isComplete) return;
-        if (Date.now() > deadline) throw new Error(`The cluster is not complete: ${JSON.stringify(found)}\n${ends()}`);
+        const statuses = await Promise.all(nodes.map((node) => askPatroni<Status>(node, "/patroni")));
+        if (areMembersComplete(found) && areStandbysStreaming(statuses)) return;
+        if (Date.now() > deadline) {
+          throw new Error(`The cluster is not complete: ${JSON.stringify({ found, statuses })}\n${ends()}`);
+        }
         await sleep(200);
       }
     },
