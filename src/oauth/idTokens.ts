@@ -37,7 +37,7 @@ export const idTokenClaims = [
 ] as const;
 
 /** @returns a signed ID token; `undefined` if `openid` was not granted */
-export type IssueIdToken = (contents: IdTokenContents) => string | undefined;
+export type IssueIdToken = (contents: IdTokenContents) => Promise<string | undefined>;
 
 type Parts = {
   keys: Pick<SigningKeys, "signing">;
@@ -47,7 +47,7 @@ type Parts = {
 
 export const createIdTokens =
   ({ keys, issuer, clock }: Parts): IssueIdToken =>
-  ({ clientId, userId, username, scopes, authenticatedAt, nonce, sessionId, accessToken, seconds }) => {
+  async ({ clientId, userId, username, scopes, authenticatedAt, nonce, sessionId, accessToken, seconds }) => {
     if (!scopes.includes("openid")) return undefined;
     const { kid, algorithm, key } = keys.signing();
     const issuedAt = secondsOf(clock());

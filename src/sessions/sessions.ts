@@ -159,11 +159,11 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     }
   }
 
-  function issueTokens(
+  async function issueTokens(
     { id, secret, grant, tokenGrant }: Refreshed,
     issue: IssueToken,
     client?: TokenClient | null,
-  ): SessionTokens {
+  ): Promise<SessionTokens> {
     // No token outlives its session.
     const ttlSeconds = tokenGrant?.seconds ?? tokens.ttlSeconds;
     const expiresInSeconds = Math.max(1, Math.min(ttlSeconds, grant.refreshExpiresInSeconds));
@@ -173,7 +173,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
       userId,
       username,
       authenticatedAt,
-      accessToken: issue(grant, {
+      accessToken: await issue(grant, {
         sessionId: id,
         grant: tokenGrant,
         seconds: expiresInSeconds,

@@ -31,7 +31,7 @@ export type IssueToken = (
     seconds?: number;
     client?: TokenClient | undefined;
   },
-) => string;
+) => Promise<string>;
 
 /** The client that a token is issued to. */
 export type TokenClient = {
@@ -48,7 +48,7 @@ export type TokenClient = {
 export type IssueClientToken = (
   client: TokenClient & { epoch: number; audience: string; scopes: readonly string[] },
   seconds: number,
-) => string;
+) => Promise<string>;
 
 export type AccessTokens = {
   ttlSeconds: number;
@@ -193,7 +193,7 @@ export function accessTokens({ keys, issuer, ttlSeconds, lifetime, clock }: Acce
   };
 
   /** @returns a function that adds the claims which all tokens have. Those that are `undefined` are left out */
-  function prepareSigning(epochReadAfterMs: number): (claims: object, seconds: number) => string {
+  function prepareSigning(epochReadAfterMs: number): (claims: object, seconds: number) => Promise<string> {
     if (!lifetime.isRecordedSince(epochReadAfterMs))
       throw new Problem("database-unavailable", { cause: new Error("no recorded lifetime") });
     const issuedAt = secondsOf(clock());

@@ -11,14 +11,16 @@ export const defaultAlgorithm: SigningAlgorithm = "ES256";
 
 /**
  * For RS256. NIST SP 800-131A accepts 2048 bits until the end of 2030, and a key signs for weeks. A signature of 3072 bits takes
- * six times as long, 1.3 ms in which the event loop is blocked.
+ * six times as long.
  */
 export const rsaModulusBits = 2048;
 
-const signatures: Record<SigningAlgorithm, (input: Buffer, key: KeyObject) => Buffer> = {
-  ES256: (input, key) => sign("sha256", input, { key, dsaEncoding: "ieee-p1363" }),
-  EdDSA: (input, key) => sign(null, input, key),
-  RS256: (input, key) => sign("sha256", input, key),
+type OnSigned = (error: Error | null, signature: Buffer) => void;
+
+const signatures: Record<SigningAlgorithm, (input: Buffer, key: KeyObject, onSigned: OnSigned) => void> = {
+  ES256: (input, key, onSigned) => sign("sha256", input, { key, dsaEncoding: "ieee-p1363" }, onSigned),
+  EdDSA: (input, key, onSigned) => sign(null, input, key, onSigned),
+  RS256: (input, key, onSigned) => sign("sha256", input, key, onSigned),
 };
 
 /** @throws {Error} if this version does not know the algorithm */
@@ -30,11 +32,13 @@ export function toSigningAlgorithm(name: string): SigningAlgorithm {
 const isSigningAlgorithm = (name: string): name is SigningAlgorithm => Object.hasOwn(signatures, name);
 
 /**
- * Signs in this thread. Not with jose: it signs in libuv's thread pool, where password hashes are computed. Handing a signature over
- * and back takes about as long as signing with ES256.
+ * Signs in libuv's thread pool, of which password hashes leave threads free (hashing.ts). The main thread takes 6 to 14 µs
+ * for a signature of any algorithm (docs/decisions/0018-es256.md); with jose, which uses WebCrypto, it would take 50 to 65 µs.
  */
-export const signWith = (algorithm: SigningAlgorithm, input: Buffer, key: KeyObject): Buffer =>
-  signatures[algorithm](input, key);
+export const signWith = (algorithm: SigningAlgorithm, input: Buffer, key: KeyObject): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    signatures[algorithm](input, key, (error, signature) => (error ? reject(error) : resolve(signature)));
+  });
 
 /**
  * The public half of a private key, with the algorithm that its type determines: a key verifies no other algorithm.

@@ -21,7 +21,7 @@ export const issueToken =
     // The user id may have changed: the user may have been deleted and have registered again.
     const current = await users.withCurrentEpoch(principal);
     const grant = await grants.grant(current.userId, limits);
-    const token = issue(current, { grant });
+    const token = await issue(current, { grant });
     const scope = grant?.scopes.join(" ");
     audit("token-issued", { userId: current.userId, audience: grant?.audience, scope });
     const duration = grant?.seconds ?? tokens.ttlSeconds;

@@ -7,10 +7,9 @@ import { promisify } from "node:util";
 import { decodeJwt } from "jose";
 import { expect, test } from "vitest";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
-import { signWith } from "../../src/tokens/algorithms.ts";
 import { freePort } from "../support/ports.ts";
 import { startTestService } from "../support/service.ts";
-import { encoded, ownKeys, signedWith } from "../support/signingKeys.ts";
+import { encoded, ownKeys, signedWith, signWith } from "../support/signingKeys.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const run = promisify(execFile);

@@ -327,7 +327,7 @@ test("a token that is issued late expires as if it had been issued when its epoc
   });
   const issue = tokens.prepare(performance.now());
   nowMs += 3_600_000; // the process was frozen
-  const claims = claimsOf(issue({ userId: userId(randomUUID()), username: storedUsername("miguel"), epoch: 0 }));
+  const claims = claimsOf(await issue({ userId: userId(randomUUID()), username: storedUsername("miguel"), epoch: 0 }));
   expect(claims).toMatchObject({ iat: 1_800_000_000, exp: 1_800_000_600 });
 });
 

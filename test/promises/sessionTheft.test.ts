@@ -182,7 +182,7 @@ const sessionsWith = (parts: Partial<Parameters<typeof createSessions>[0]>) =>
     store: sessionStore(database),
     tokens: {
       ttlSeconds: 600,
-      prepare: () => () => "unused",
+      prepare: () => async () => "unused",
     },
     grants: grantsOn(database),
     secrets: refreshSecrets([secretKey]),

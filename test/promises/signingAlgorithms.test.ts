@@ -13,10 +13,10 @@ import {
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from "jose";
 import * as oauth from "oauth4webapi";
 import { describe, expect, test } from "vitest";
-import { type SigningAlgorithm, signWith } from "../../src/tokens/algorithms.ts";
+import type { SigningAlgorithm } from "../../src/tokens/algorithms.ts";
 import { createSeal, makeKey } from "../../src/tokens/sealing.ts";
 import { password, secretKey, startTestService, type TestService } from "../support/service.ts";
-import { encoded, ownKeys, signedWith } from "../support/signingKeys.ts";
+import { encoded, ownKeys, signedWith, signWith } from "../support/signingKeys.ts";
 
 const algorithms = ["ES256", "EdDSA", "RS256"] as const satisfies SigningAlgorithm[];
 const issuer = "http://127.0.0.1:8080";

@@ -62,7 +62,7 @@ const newInstance = () =>
     store: sessionStore(database),
     tokens: {
       ttlSeconds: 600,
-      prepare: () => () => "unused",
+      prepare: () => async () => "unused",
     },
     grants: grantsOn(database),
     secrets: refreshSecrets([secretKey]),

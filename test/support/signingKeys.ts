@@ -1,7 +1,7 @@
 /** Signs with the keys of a service, as a test of bad signatures has to. */
-import { createPrivateKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, type KeyObject, sign as signInput } from "node:crypto";
 import type { JWK } from "jose";
-import { type SigningAlgorithm, signWith, toSigningAlgorithm } from "../../src/tokens/algorithms.ts";
+import { type SigningAlgorithm, toSigningAlgorithm } from "../../src/tokens/algorithms.ts";
 import { createSeal } from "../../src/tokens/sealing.ts";
 import { secretKey, type TestService } from "./service.ts";
 
@@ -24,6 +24,10 @@ export async function ownKeys(service: TestService): Promise<OwnKey[]> {
     }),
   );
 }
+
+/** Signs as the service does (RFC 7518, section 3; RFC 8037, section 3.1). */
+export const signWith = (algorithm: SigningAlgorithm, input: Buffer, key: KeyObject): Buffer =>
+  signInput(algorithm === "EdDSA" ? null : "sha256", input, { key, dsaEncoding: "ieee-p1363" });
 
 /** Signs claims. `header` replaces members of the header, and `sign` the signature. */
 export function signedWith(

@@ -1,4 +1,4 @@
-/** A client gets a token for itself (RFC 6749, section 4.4). It takes no query, and no promise once everything is in memory. */
+/** A client gets a token for itself (RFC 6749, section 4.4). It takes no query, and one promise once everything is in memory. */
 import { apiSubject } from "../../access/apis.ts";
 import type { Grants } from "../../access/grants.ts";
 import { isOfEveryUser } from "../../access/rights.ts";
@@ -33,7 +33,7 @@ export const clientCredentials =
         const scopes = requested.filter((scope) => !isOfEveryUser(scope));
         const { id, epochs } = tokenClientOf(client);
         const seconds = api?.ttlSeconds ?? tokens.ttlSeconds;
-        const accessToken = issue(
+        const signed = issue(
           {
             id,
             epoch: revocations.epochOfEverybody(),
@@ -44,8 +44,10 @@ export const clientCredentials =
           },
           seconds,
         );
-        audit("client-token-issued", { clientId: id, audience, scope: scopes.join(" ") });
-        return { accessToken, expiresInSeconds: seconds, scopes };
+        return signed.then((accessToken) => {
+          audit("client-token-issued", { clientId: id, audience, scope: scopes.join(" ") });
+          return { accessToken, expiresInSeconds: seconds, scopes };
+        });
       }),
     );
   };

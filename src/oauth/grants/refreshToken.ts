@@ -39,7 +39,7 @@ export const refreshToken =
       scopes: scopesOfResponse(granted, tokens.scopes ?? []),
       refreshToken: tokens.refreshToken,
       // Without a nonce: it belongs to the authorization request (OpenID Connect Core, section 12.2).
-      idToken: issueIdToken({
+      idToken: await issueIdToken({
         clientId: client.id,
         userId: tokens.userId,
         username: tokens.username,

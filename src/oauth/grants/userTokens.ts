@@ -36,7 +36,7 @@ export const createUserTokens =
     const grant = await grants.grant(userId, granted);
     if (!grant) throw new Error("a client gets limited tokens only");
     const seconds = Math.max(1, Math.min(grant.seconds, session.refreshExpiresInSeconds));
-    const accessToken = prepared.issue(session, {
+    const accessToken = await prepared.issue(session, {
       sessionId,
       grant,
       seconds,
@@ -49,6 +49,6 @@ export const createUserTokens =
       expiresInSeconds: seconds,
       scopes: scopesOfResponse(scopes, grant.scopes),
       refreshToken: prepared.refreshToken,
-      idToken: issueIdToken({ ...contents, accessToken, seconds }),
+      idToken: await issueIdToken({ ...contents, accessToken, seconds }),
     };
   };
