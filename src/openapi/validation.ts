@@ -1,29 +1,21 @@
 /**
- * Validates requests against the contract with express-openapi-validator. This file makes its input safe before, and turns its
- * errors into problems after.
+ * Reads requests and validates them against the contract. This file makes the input of express-openapi-validator safe before, and
+ * turns its errors into problems after.
  */
 import { isUtf8 } from "node:buffer";
 import express, { type Request, type RequestHandler, type Response } from "express";
-import * as OpenApiValidator from "express-openapi-validator";
-import schemaValidation from "express-openapi-validator/dist/framework/openapi.schema.validator.js";
 import { hasBody } from "../http/framing.ts";
-import { isDateTime } from "../lib/dateTime.ts";
 import { Problem, type RequestError } from "../problems/problems.ts";
 import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
-import { withoutReferences } from "./document.ts";
 import { formReaders } from "./formBody.ts";
+import { operationValidator } from "./operationValidator.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
 import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
 import { stringParameterChecks } from "./stringParameters.ts";
 
 /** Bounds the response, which would otherwise be ten times as large as an invalid body. */
 const maxErrors = 20;
-
-// The validator compiles the schema of contracts even if it does not validate the contract, in a fifth of the startup time.
-Object.assign(schemaValidation, { OpenAPISchemaValidator: class {} });
-
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * Reads and validates the request of an operation. The validated body is in `request.body`, the parameters are in
@@ -41,22 +33,7 @@ export function requestValidator(
   contract: Contract,
   bodyLimits: Partial<Record<OperationId, number>> = {},
 ): RequestValidator {
-  const validators = OpenApiValidator.middleware({
-    apiSpec: inputOnly(contract),
-    validateApiSpec: false, // `npm run lint` validates it
-    validateRequests: { allErrors: true },
-    validateResponses: false,
-    // The guard authenticates. The validator would turn an outage into a 401.
-    validateSecurity: false,
-    fileUploader: false,
-    // The validator's own patterns accept `urn:uuid:…`, which Postgres rejects, and dates that do not exist.
-    formats: {
-      uuid: { type: "string", validate: (value: string) => uuid.test(value) },
-      "date-time": { type: "string", validate: isDateTime },
-    },
-  });
-
-  const validate = inOrder(validators);
+  const validate = operationValidator(contract);
   const readers = new Map(
     contract.operations.flatMap(({ id, requestType }) =>
       requestType === undefined || requestType === formType
@@ -77,10 +54,11 @@ export function requestValidator(
     requireDeclaredQuery(operation, request);
     requireCanonicalScalars(operation, request);
     if (reader) requireRepresentableNumbers(request.body);
-    await run(validate, request, response);
-    // The validator finds the operation by itself. If it found another one, nothing has been validated.
-    const { openapi } = request as { openapi?: { schema?: { operationId?: string } } };
-    if (openapi?.schema?.operationId !== operation.id) throw new Error(`${operation.id} was not validated`);
+    try {
+      await validate(operation, request, response);
+    } catch (error) {
+      throw asProblem(error, request.body);
+    }
   };
 
   return (operation, request, response) => {
@@ -95,25 +73,6 @@ export function requestValidator(
     check?.(request);
     return undefined;
   };
-}
-
-/**
- * The contract with the paths that have input only, because the validator tries them one after the other. Without responses and
- * references, because the validator would compile each schema to which something refers at startup. It is a copy, because the
- * validator changes it.
- */
-function inputOnly({ document, operations }: Contract) {
-  const withInput = new Set(
-    operations
-      .filter(({ hasInput, form, stringParameters }) => hasInput && !form && !stringParameters)
-      .map(({ path }) => path),
-  );
-  const withoutResponses = (item: object) =>
-    Object.fromEntries(Object.entries(item).map(([method, operation]) => [method, { ...operation, responses: {} }]));
-  const paths = Object.entries(document.paths).flatMap(([path, item]) =>
-    withInput.has(path) ? [[path, withoutResponses(item)]] : [],
-  );
-  return withoutReferences(document, { ...document, components: {}, paths: Object.fromEntries(paths) });
 }
 
 /** The validator ignores some names with brackets, such as `?[x]=1`. */
@@ -161,16 +120,6 @@ function bodyReader(type: string, limitBytes: number): RequestHandler {
     });
   };
 }
-
-/** One middleware that runs several, without a promise for each. */
-const inOrder = (middlewares: readonly RequestHandler[]): RequestHandler =>
-  middlewares.reduceRight<RequestHandler>(
-    (rest, middleware) => (request, response, next) =>
-      middleware(request, response, (error?: unknown) =>
-        error === undefined ? rest(request, response, next) : next(error),
-      ),
-    (_request, _response, next) => next(),
-  );
 
 /** Runs a middleware. The promise rejects with the problem that its error stands for. */
 function run(middleware: RequestHandler, request: Request, response: Response): Promise<void> {
