@@ -4,6 +4,7 @@ import { decodeJwt, decodeProtectedHeader } from "jose";
 import { describe, expect, test } from "vitest";
 import { refusals } from "../../packages/verify/src/refusal.ts";
 import { problems } from "../../src/problems/catalogue.ts";
+import { createKey } from "../support/apiKeys.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey, startTestService } from "../support/service.ts";
 import { type ApiUser, issuer, verifiedApi } from "../support/verifiedApi.ts";
@@ -11,7 +12,8 @@ import { outcome, startVerifier } from "../support/verifiers.ts";
 
 const service = await startTestService();
 const other = await startTestService({}, service.databaseUrl);
-const { verifier, start, user, token, key, asAdmin, credential } = await verifiedApi(service);
+const api = await verifiedApi(service);
+const { verifier, start, user, token, key, asAdmin, credential } = api;
 /** Its Latchkey is the instance that learns of changes from the database. */
 const elsewhere = start({ url: other.url });
 await elsewhere.ready();
@@ -63,6 +65,15 @@ test("a token for Latchkey itself, or for another API, is refused", async () => 
 test("the scopes of the API are those that are registered", async () => {
   expect(await verifier.registeredScopes()).toEqual(new Set(["orders:read", "orders:write"]));
   expect(await startVerifier({ issuer, url: service.url }).registeredScopes()).toBeUndefined();
+});
+
+test("the error says what Latchkey lacks if it does not tell the registered scopes", async () => {
+  const { admin } = api;
+  const { key: limited } = await createKey(service, { basic: admin }, { scopes: ["revocations:read"] });
+  const unknown = limited.replace(/.{8}$/, "AAAAAAAA");
+  await expect(start({ credential: limited }).registeredScopes()).rejects.toThrow("scope apis:read");
+  await expect(start({ credential: unknown }).registeredScopes()).rejects.toThrow("the credential is not valid");
+  await expect(start({ audience: "https://other.example" }).registeredScopes()).rejects.toThrow("not a registered API");
 });
 
 const endings: [string, (user: ApiUser, sent: string) => Promise<unknown>][] = [

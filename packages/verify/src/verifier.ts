@@ -1,7 +1,7 @@
 /** The verifier: decides about each credential, from memory if it was verified before. */
 import { type ApiKeys, createApiKeys } from "./apiKeys.ts";
 import { parseCredential } from "./authorization.ts";
-import { fetchJson, isObject } from "./json.ts";
+import { fetchJson, isObject, StatusError } from "./json.ts";
 import { unref, watchKeySet } from "./keySet.ts";
 import { type Counters, checkOptions, type Verifier, type VerifierOptions } from "./options.ts";
 import type { Principal } from "./principal.ts";
@@ -244,7 +244,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
     async registeredScopes() {
       if (credential === undefined) return undefined;
       const headers = { Authorization: `Bearer ${credential}` };
-      const api = await ask(`/api/apis/${encodeURIComponent(audience)}`, headers);
+      const api = await ask(`/api/apis/${encodeURIComponent(audience)}`, headers).catch((cause: unknown) => {
+        const hint = cause instanceof StatusError ? hints.get(cause.status) : undefined;
+        throw hint === undefined
+          ? cause
+          : new Error(`Latchkey does not say which scopes are registered: ${hint}.`, { cause });
+      });
       if (!isObject(api) || !Array.isArray(api["scopes"])) throw new Error("Latchkey did not respond with an API.");
       const names = api["scopes"].map((scope: unknown) => (isObject(scope) ? scope["name"] : undefined));
       return new Set(names.filter((name) => typeof name === "string"));
@@ -269,6 +274,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
     },
   };
 }
+
+/** What an operator has to change, by the status with which Latchkey refuses to describe the API. */
+const hints = new Map([
+  [401, "the credential is not valid"],
+  [403, "the credential does not have the scope apis:read"],
+  [404, "the audience is not a registered API"],
+]);
 
 type Scopes = readonly string[] | undefined;
 
