@@ -3,6 +3,7 @@ import { createLocalJWKSet, type JSONWebKeySet } from "jose";
 import QuickLRU from "quick-lru";
 import { z } from "zod";
 import { FetchError, type FetchJson } from "../http/fetchJson.ts";
+import { isQuickToVerify } from "../lib/jwk.ts";
 import type { Client } from "./storeTypes.ts";
 
 export type KeySet = ReturnType<typeof createLocalJWKSet>;
@@ -23,8 +24,13 @@ const defaultAgeSeconds = 300;
 const maxAgeSeconds = 3_600;
 const maxFetched = 1_000;
 
-/** Keys of other types are ignored, as RFC 7517 (section 5) asks. A private key fails the verification. */
-const jwks = z.object({ keys: z.array(z.record(z.string(), z.unknown())).max(20) });
+/** Keys of other types and sizes are ignored, as RFC 7517 (section 5) asks. A private key fails the verification. */
+const jwks = z.object({
+  keys: z
+    .array(z.record(z.string(), z.unknown()))
+    .max(20)
+    .transform((keys) => keys.filter(isQuickToVerify)),
+});
 
 /** @param clock milliseconds of a clock that does not jump */
 export function createClientKeySets(fetchJson: FetchJson, clock = () => performance.now()): ClientKeySets {

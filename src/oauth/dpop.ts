@@ -1,9 +1,9 @@
 /** Verifies DPoP proofs: the sender of a request has the private key to which a token is bound (RFC 9449, section 4). */
 import { createHash } from "node:crypto";
-import { calculateJwkThumbprint, EmbeddedJWK, type JWTVerifyResult, jwtVerify } from "jose";
+import { calculateJwkThumbprint, EmbeddedJWK, type JWTVerifyGetKey, type JWTVerifyResult, jwtVerify } from "jose";
 import { z } from "zod";
 import { isCanonicalJws } from "../lib/compactJws.ts";
-import { hasSecretPart } from "../lib/jwk.ts";
+import { hasSecretPart, isQuickToVerify } from "../lib/jwk.ts";
 import { dpopAlgorithms } from "../openapi/guard.ts";
 import type { PresentedProof } from "../requestContext.ts";
 import type { UsedProofs } from "./usedProofs.ts";
@@ -62,8 +62,14 @@ export function createDpop({ issuer, usedProofs, clock }: Parts): VerifyDpopProo
 async function verifySignature(text: string, now: Date): Promise<JWTVerifyResult | undefined> {
   if (text.length > maxProofLength || !isCanonicalJws(text)) return undefined;
   const options = { algorithms: [...dpopAlgorithms], typ: "dpop+jwt", currentDate: now };
-  return jwtVerify(text, EmbeddedJWK, options).catch(() => undefined);
+  return jwtVerify(text, embeddedKey, options).catch(() => undefined);
 }
+
+/** Anyone can send a proof, before anything else of the request is checked. */
+const embeddedKey: JWTVerifyGetKey = async (header, token) => {
+  if (header.jwk && !isQuickToVerify(header.jwk)) throw new Error("the key takes too long");
+  return EmbeddedJWK(header, token);
+};
 
 const digestOf = (accessToken: string): string => createHash("sha256").update(accessToken).digest("base64url");
 

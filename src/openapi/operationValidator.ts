@@ -1,7 +1,7 @@
 /**
- * Validates the parameters and the JSON body of an operation that is already known, with express-openapi-validator. Left alone, the
- * library looks for the operation of each request by compiling the paths of the contract one after the other, and waits for several
- * promises, which takes a tenth of the time of a refresh.
+ * Validates the parameters and the JSON body of a request with express-openapi-validator. By itself, the library finds the operation of
+ * each request by compiling the contract's paths one after the other, and waits for several promises. The router has already found
+ * the operation, so this file replaces that part of the library.
  */
 import type { Request, RequestHandler, Response } from "express";
 import * as OpenApiValidator from "express-openapi-validator";
@@ -10,10 +10,12 @@ import { isDateTime } from "../lib/dateTime.ts";
 import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
 import { withoutReferences } from "./document.ts";
+import { runMiddleware } from "./middleware.ts";
 
 /**
- * Validates a request whose body has been read. It converts parameters to their types, and adds the defaults.
- * @throws the library's error, with status 400
+ * Validates a request whose body has been read. Converts parameters to their types, and adds defaults.
+ * @throws {Error} the library's, with the status 400 and its `errors`, if the request is not valid; another if the contract cannot be
+ * loaded
  */
 export type ValidateOperation = (operation: Operation, request: Request, response: Response) => Promise<void>;
 
@@ -32,21 +34,22 @@ type LibraryContext = {
   serial: number;
 };
 
-// The validator compiles the schema of contracts even if it does not validate the contract, in a fifth of the startup time.
+// The library compiles the schema of contracts even if it does not validate the contract, in a fifth of the startup time.
 Object.assign(schemaValidation, { OpenAPISchemaValidator: class {} });
 
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
+/** Loads the contract at the first request. */
 export function operationValidator(contract: Contract): ValidateOperation {
   const middlewares = OpenApiValidator.middleware({
-    apiSpec: inputOnly(contract),
+    apiSpec: validatedPart(contract),
     validateApiSpec: false, // `npm run lint` validates it
     validateRequests: { allErrors: true },
     validateResponses: false,
-    // The guard authenticates. The validator would turn an outage into a 401.
+    // The guard authenticates. The library would turn an outage into a 401.
     validateSecurity: false,
     fileUploader: false,
-    // The validator's own patterns accept `urn:uuid:…`, which Postgres rejects, and dates that do not exist.
+    // The library's own patterns accept `urn:uuid:…`, which Postgres rejects, and dates that do not exist.
     formats: {
       uuid: { type: "string", validate: (value: string) => uuid.test(value) },
       "date-time": { type: "string", validate: isDateTime },
@@ -68,12 +71,12 @@ export function operationValidator(contract: Contract): ValidateOperation {
       validate = createValidator(apiDoc);
       return skip;
     },
-    // The router has decoded the parameters.
+    // The router has decoded the parameters, so the library must not replace them.
     installPathParams() {},
   } satisfies Library);
 
   return async (operation, request, response) => {
-    if (!validate) await load(middlewares, request, response);
+    if (!validate) for (const middleware of middlewares) await runMiddleware(middleware, request, response);
     const route = routes.get(operation.id);
     if (!validate || !route) throw new Error(`${operation.id} cannot be validated`);
     request.params ??= {}; // without parameters, the request has not passed a router
@@ -89,20 +92,12 @@ export function operationValidator(contract: Contract): ValidateOperation {
 
 const skip: RequestHandler = (_request, _response, next) => next();
 
-/** Runs the library's middlewares, which read the contract and create the parts above when they are called. */
-async function load(middlewares: readonly RequestHandler[], request: Request, response: Response): Promise<void> {
-  for (const middleware of middlewares) {
-    await new Promise<void>((resolve, reject) => {
-      middleware(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
-    });
-  }
-}
-
 /**
- * The contract with the paths that have input only. Without responses and references, because the validator would compile each
- * schema to which something refers at startup. It is a copy, because the validator changes it.
+ * The part of the contract that the library validates: paths with an input that neither formBody.ts nor stringParameters.ts validates.
+ * It has no responses and references, because the library would compile each schema to which something refers at startup. It is a
+ * copy, because the library changes it.
  */
-function inputOnly({ document, operations }: Contract) {
+function validatedPart({ document, operations }: Contract) {
   const withInput = new Set(
     operations
       .filter(({ hasInput, form, stringParameters }) => hasInput && !form && !stringParameters)

@@ -1,6 +1,6 @@
 /**
- * Reads requests and validates them against the contract. This file makes the input of express-openapi-validator safe before, and
- * turns its errors into problems after.
+ * Reads requests and validates them against the contract. Makes the input safe for operationValidator.ts, and turns its errors into
+ * problems.
  */
 import { isUtf8 } from "node:buffer";
 import express, { type Request, type RequestHandler, type Response } from "express";
@@ -9,6 +9,7 @@ import { Problem, type RequestError } from "../problems/problems.ts";
 import type { OperationId } from "./binding.ts";
 import type { Contract, Operation } from "./contract.ts";
 import { formReaders } from "./formBody.ts";
+import { runMiddleware } from "./middleware.ts";
 import { operationValidator } from "./operationValidator.ts";
 import { requireCanonicalScalars, requireRepresentableNumbers } from "./parameters.ts";
 import { bodyLimitBytes, formType, maxChunksOf, requireBody, tooLarge, unsupported } from "./requestBody.ts";
@@ -47,14 +48,14 @@ export function requestValidator(
   const validateInput = async (operation: Operation, request: Request, response: Response): Promise<void> => {
     const isRead = operation.requestType !== undefined && (operation.isBodyRequired || hasBody(request));
     const reader = isRead ? readers.get(operation.id) : undefined;
-    if (reader) await run(reader, request, response);
-    // The validator compiles and keeps a validator for each Content-Type that it meets. It must meet only the declared ones,
-    // or a client could fill the memory.
-    else delete request.headers["content-type"];
-    requireDeclaredQuery(operation, request);
-    requireCanonicalScalars(operation, request);
-    if (reader) requireRepresentableNumbers(request.body);
     try {
+      if (reader) await runMiddleware(reader, request, response);
+      // The library compiles and keeps a validator for each Content-Type that it meets. It must meet only the declared ones, or a client
+      // could fill the memory.
+      else delete request.headers["content-type"];
+      requireDeclaredQuery(operation, request);
+      requireCanonicalScalars(operation, request);
+      if (reader) requireRepresentableNumbers(request.body);
       await validate(operation, request, response);
     } catch (error) {
       throw asProblem(error, request.body);
@@ -119,14 +120,6 @@ function bodyReader(type: string, limitBytes: number): RequestHandler {
       } else if (arrived > limitBytes) next(tooLarge(limitBytes));
     });
   };
-}
-
-/** Runs a middleware. The promise rejects with the problem that its error stands for. */
-function run(middleware: RequestHandler, request: Request, response: Response): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    const next = (error?: unknown) => (error === undefined ? resolve() : reject(asProblem(error, request.body)));
-    (async () => middleware(request, response, next))().catch(next);
-  });
 }
 
 /** Turns the errors of body-parser (`type`) and of the validator (`errors`) into problems. Other errors stay as they are. */

@@ -65,13 +65,13 @@ export type HashingObserver = {
   waited?: ((seconds: number) => void) | undefined;
 };
 
-/** argon2 and signatures share libuv's pool of four threads. Two stay free for signatures. */
+/** argon2 and signatures share libuv's pool of four threads. Of the other two, foreign hashes use at most one. */
 const maxConcurrent = 2;
 /** Slots per concurrent hash, so that the processors are busy while other tasks wait for the database. */
 const slotsPerHash = 3;
 /** Waiting tasks per concurrent hash. At about 40 hashes per second and core, more could not be served in time. */
 const maxWaitingPerHash = 32;
-/** Foreign hashes can take two seconds each. One at a time uses one thread, so that one of libuv's pool stays free for signatures. */
+/** A foreign hash can take two seconds, in a thread of the pool. */
 const maxConcurrentForeign = 1;
 /** How long a task may wait. The client gets a response within a second. */
 export const queueTimeoutMs = 700;

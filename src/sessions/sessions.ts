@@ -150,7 +150,7 @@ export function createSessions({ store, tokens, grants, secrets, times, enforce,
     const token = parseToken(text);
     const presented = { clientId: client?.id ?? null, proofKey: client?.boundTo, address, grantOf };
     try {
-      return issueTokens(await exchange(token, presented), issue, client);
+      return await issueTokens(await exchange(token, presented), issue, client);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         audit("refresh-refused", { sessionId: token?.sessionId, reason: error.slug });

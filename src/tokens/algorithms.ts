@@ -15,13 +15,8 @@ export const defaultAlgorithm: SigningAlgorithm = "ES256";
  */
 export const rsaModulusBits = 2048;
 
-type OnSigned = (error: Error | null, signature: Buffer) => void;
-
-const signatures: Record<SigningAlgorithm, (input: Buffer, key: KeyObject, onSigned: OnSigned) => void> = {
-  ES256: (input, key, onSigned) => sign("sha256", input, { key, dsaEncoding: "ieee-p1363" }, onSigned),
-  EdDSA: (input, key, onSigned) => sign(null, input, key, onSigned),
-  RS256: (input, key, onSigned) => sign("sha256", input, key, onSigned),
-};
+/** What `node:crypto` hashes before it signs. Ed25519 hashes by itself (RFC 8032). */
+const digests: Record<SigningAlgorithm, string | null> = { ES256: "sha256", EdDSA: null, RS256: "sha256" };
 
 /** @throws {Error} if this version does not know the algorithm */
 export function toSigningAlgorithm(name: string): SigningAlgorithm {
@@ -29,15 +24,15 @@ export function toSigningAlgorithm(name: string): SigningAlgorithm {
   throw new Error(`This version does not know the signing algorithm ${name}.`);
 }
 
-const isSigningAlgorithm = (name: string): name is SigningAlgorithm => Object.hasOwn(signatures, name);
+const isSigningAlgorithm = (name: string): name is SigningAlgorithm => Object.hasOwn(digests, name);
 
-/**
- * Signs in libuv's thread pool, of which password hashes leave threads free (hashing.ts). The main thread takes 6 to 14 µs
- * for a signature of any algorithm (docs/decisions/0018-es256.md); with jose, which uses WebCrypto, it would take 50 to 65 µs.
- */
+/** Signs in libuv's thread pool (docs/decisions/0019-signing-threads.md). Password hashes leave threads of it free (hashing.ts). */
 export const signWith = (algorithm: SigningAlgorithm, input: Buffer, key: KeyObject): Promise<Buffer> =>
   new Promise((resolve, reject) => {
-    signatures[algorithm](input, key, (error, signature) => (error ? reject(error) : resolve(signature)));
+    // `dsaEncoding` has no effect on keys of other algorithms than ECDSA.
+    sign(digests[algorithm], input, { key, dsaEncoding: "ieee-p1363" }, (error, signature) =>
+      error ? reject(error) : resolve(signature),
+    );
   });
 
 /**

@@ -1,12 +1,13 @@
 /** The keys of a client at its jwks_uri: fetched when they are needed, and again for a key that is missing. */
-import { generateKeyPairSync } from "node:crypto";
-import { SignJWT } from "jose";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { jwtVerify, SignJWT } from "jose";
 import { expect, test } from "vitest";
 import { createAssertions } from "../../src/clients/assertions.ts";
-import { createClientKeySets } from "../../src/clients/keySets.ts";
+import { createClientKeySets, type KeySet } from "../../src/clients/keySets.ts";
 import type { Client } from "../../src/clients/storeTypes.ts";
 import { FetchError } from "../../src/http/fetchJson.ts";
 import { blankClient } from "../support/blankClient.ts";
+import { withLongExponent } from "../support/rsaKeys.ts";
 
 const issuer = "https://latchkey.example";
 const client: Client = {
@@ -64,4 +65,15 @@ test("keys are fetched once, again for a missing key at most once a minute, and 
   nowMs += 61_000;
   published = { keys: [second.jwk] };
   expect([await check(second), fetches]).toEqual([true, 5]);
+});
+
+test("a key whose signatures take long to verify is ignored", async () => {
+  const privateKey = withLongExponent();
+  const { n, e } = privateKey.export({ format: "jwk" });
+  const published = { keys: [{ kty: "RSA", n, e, kid: "long" }, first.jwk] };
+  const keySet = await createClientKeySets(async () => ({ body: published, maxAgeSeconds: undefined })).of(client);
+  const verify = async (alg: string, kid: string, key: KeyObject) =>
+    jwtVerify(await new SignJWT({}).setProtectedHeader({ alg, kid }).sign(key), keySet as KeySet);
+  await expect(verify("RS256", "long", privateKey)).rejects.toThrow("no applicable key");
+  expect(await verify("ES256", "first", first.privateKey)).toMatchObject({ protectedHeader: { kid: "first" } });
 });

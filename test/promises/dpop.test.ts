@@ -1,6 +1,6 @@
 /** Tokens that are bound to a key: a stolen one cannot be used without the key (RFC 9449). */
 import { createHmac } from "node:crypto";
-import { decodeJwt, exportJWK } from "jose";
+import { decodeJwt, exportJWK, importJWK } from "jose";
 import * as oauth from "oauth4webapi";
 import * as openid from "openid-client";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -9,6 +9,7 @@ import { deviceCodeGrant, insertClient } from "../support/clientRows.ts";
 import { newProofKey, type ProofChanges, type ProofKey, proofFor } from "../support/dpop.ts";
 import { registerClient, type TestClient } from "../support/oauthClients.ts";
 import { issueCode } from "../support/oauthCodes.ts";
+import { withLongExponent } from "../support/rsaKeys.ts";
 import { startTestService } from "../support/service.ts";
 
 const issuer = "https://auth.example";
@@ -102,6 +103,18 @@ const hostile: [string, () => ProofChanges][] = [
 describe("the token endpoint", () => {
   test.each(hostile)("refuses a proof %s", async (_case, changes) => {
     expect(await ask(forMachine(), await proofFor(key, tokenRequest, changes()))).toMatchObject(invalidProof);
+  });
+
+  test("refuses a key whose signatures take long to verify", async () => {
+    const jwk = withLongExponent().export({ format: "jwk" });
+    const privateKey = (await importJWK(jwk, "RS256")) as ProofKey["privateKey"];
+    const long: ProofKey = {
+      privateKey,
+      jwk: { kty: "RSA", n: jwk.n ?? "", e: jwk.e ?? "" },
+      thumbprint: "",
+      alg: "RS256",
+    };
+    expect(await ask(forMachine(), await proofFor(long, tokenRequest))).toMatchObject(invalidProof);
   });
 
   test("refuses what is no signed proof", async () => {

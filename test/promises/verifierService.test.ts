@@ -67,7 +67,7 @@ test("the scopes of the API are those that are registered", async () => {
   expect(await startVerifier({ issuer, url: service.url }).registeredScopes()).toBeUndefined();
 });
 
-test("the error says what Latchkey lacks if it does not tell the registered scopes", async () => {
+test("the error says why Latchkey refuses to return the registered scopes", async () => {
   const { admin } = api;
   const { key: limited } = await createKey(service, { basic: admin }, { scopes: ["revocations:read"] });
   const unknown = limited.replace(/.{8}$/, "AAAAAAAA");

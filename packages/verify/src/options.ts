@@ -57,7 +57,7 @@ export type Verifier = {
   /**
    * The scopes of your API that are registered in Latchkey.
    * @returns `undefined` without a credential
-   * @throws {Error} if Latchkey does not respond, or does not know the audience
+   * @throws {Error} if Latchkey does not respond, rejects the credential (it needs the scope `apis:read`), or does not know the audience
    */
   registeredScopes(): Promise<ReadonlySet<string> | undefined>;
   /**

@@ -245,10 +245,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (credential === undefined) return undefined;
       const headers = { Authorization: `Bearer ${credential}` };
       const api = await ask(`/api/apis/${encodeURIComponent(audience)}`, headers).catch((cause: unknown) => {
-        const hint = cause instanceof StatusError ? hints.get(cause.status) : undefined;
-        throw hint === undefined
+        const reason = cause instanceof StatusError ? reasons.get(cause.status) : undefined;
+        throw reason === undefined
           ? cause
-          : new Error(`Latchkey does not say which scopes are registered: ${hint}.`, { cause });
+          : new Error(`Latchkey does not say which scopes are registered: ${reason}.`, { cause });
       });
       if (!isObject(api) || !Array.isArray(api["scopes"])) throw new Error("Latchkey did not respond with an API.");
       const names = api["scopes"].map((scope: unknown) => (isObject(scope) ? scope["name"] : undefined));
@@ -275,11 +275,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
-/** What an operator has to change, by the status with which Latchkey refuses to describe the API. */
-const hints = new Map([
+/** Why Latchkey refuses to describe the API, by the status of its response. */
+const reasons = new Map([
   [401, "the credential is not valid"],
   [403, "the credential does not have the scope apis:read"],
-  [404, "the audience is not a registered API"],
+  [404, "the audience is not a registered API, or the address is not that of Latchkey"],
 ]);
 
 type Scopes = readonly string[] | undefined;

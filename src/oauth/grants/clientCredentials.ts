@@ -1,4 +1,7 @@
-/** A client gets a token for itself (RFC 6749, section 4.4). It takes no query, and one promise once everything is in memory. */
+/**
+ * A client gets a token for itself (RFC 6749, section 4.4). Once everything is in memory, it takes no query and waits only for the
+ * signature.
+ */
 import { apiSubject } from "../../access/apis.ts";
 import type { Grants } from "../../access/grants.ts";
 import { isOfEveryUser } from "../../access/rights.ts";
@@ -33,7 +36,7 @@ export const clientCredentials =
         const scopes = requested.filter((scope) => !isOfEveryUser(scope));
         const { id, epochs } = tokenClientOf(client);
         const seconds = api?.ttlSeconds ?? tokens.ttlSeconds;
-        const signed = issue(
+        return issue(
           {
             id,
             epoch: revocations.epochOfEverybody(),
@@ -43,8 +46,7 @@ export const clientCredentials =
             boundTo: proofKey,
           },
           seconds,
-        );
-        return signed.then((accessToken) => {
+        ).then((accessToken) => {
           audit("client-token-issued", { clientId: id, audience, scope: scopes.join(" ") });
           return { accessToken, expiresInSeconds: seconds, scopes };
         });

@@ -6,6 +6,22 @@ const file = "src/oauth/dpop.ts";
 /** Tokens that are bound to a key (RFC 9449). */
 export const dpop: readonly Mutation[] = [
   {
+    name: "a proof may have a key whose signatures take long to verify",
+    file,
+    find: "header.jwk && !isQuickToVerify(header.jwk)",
+    replace: "false",
+    test: promises,
+    only: "take long to verify",
+  },
+  {
+    name: "a jwks_uri may have keys whose signatures take long to verify",
+    file: "src/clients/keySets.ts",
+    find: ".transform((keys) => keys.filter(isQuickToVerify))",
+    replace: "",
+    test: "test/promises/clientKeySets.test.ts",
+    only: "take long to verify",
+  },
+  {
     name: "a JWT that is no proof is accepted as one",
     file,
     find: 'typ: "dpop+jwt", currentDate',

@@ -42,7 +42,7 @@ export type Cluster = {
   /** Waits for a primary, a synchronous standby and a replica. */
   untilComplete(): Promise<void>;
   /** The last lines of the logs of etcd and of each node. */
-  ends(lines?: number): string;
+  logTails(lines?: number): string;
   /** Runs `patronictl` with these arguments. */
   patronictl(...args: string[]): Promise<string>;
 };
@@ -143,8 +143,8 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
   /** @returns `undefined` if the Patroni of the node does not respond */
   const askPatroni = async <T>({ restPort }: Node, path: string): Promise<T | undefined> => {
     try {
-      const answer = await fetch(`http://127.0.0.1:${restPort}${path}`, { signal: AbortSignal.timeout(2_000) });
-      return answer.ok ? ((await answer.json()) as T) : undefined;
+      const response = await fetch(`http://127.0.0.1:${restPort}${path}`, { signal: AbortSignal.timeout(2_000) });
+      return response.ok ? ((await response.json()) as T) : undefined;
     } catch {
       return undefined;
     }
@@ -164,8 +164,8 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
       .join() === "leader,replica,sync_standby" &&
     found.every(({ state, lag = 0 }) => /^(running|streaming)$/.test(state) && lag === 0);
   /**
-   * Whether the standbys follow the primary. The members do not say so: every node that is not the leader counts as a replica, also
-   * a replaced primary that Patroni has still to stop, and a standby that received too much from it and has to be rewound.
+   * Whether the standbys follow the primary. The list of members does not show it. There, every node but the leader is a replica: also an
+   * old primary that Patroni has not stopped yet, and a standby that has to be rewound.
    */
   const areStandbysStreaming = (statuses: (Status | undefined)[]): boolean => {
     const primaries = statuses.filter((status) => status && /^(master|primary)$/.test(status.role));
@@ -185,7 +185,7 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
     if (!node) throw new Error(`There is no ${role}.`);
     return node;
   };
-  const ends = (lines = 12): string =>
+  const logTails = (lines = 12): string =>
     ["etcd", ...names].map((name) => `${name}: ${logOf(name).split("\n").slice(-lines).join("\n")}`).join("\n");
   const cluster: Cluster = {
     folder,
@@ -195,7 +195,7 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
     members,
     primary: () => nodeWith("leader"),
     synchronousStandby: () => nodeWith("sync_standby"),
-    ends,
+    logTails,
     async untilComplete() {
       const deadline = Date.now() + 60_000;
       for (;;) {
@@ -203,7 +203,7 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
         const statuses = await Promise.all(nodes.map((node) => askPatroni<Status>(node, "/patroni")));
         if (areMembersComplete(found) && areStandbysStreaming(statuses)) return;
         if (Date.now() > deadline) {
-          throw new Error(`The cluster is not complete: ${JSON.stringify({ found, statuses })}\n${ends()}`);
+          throw new Error(`The cluster is not complete: ${JSON.stringify({ found, statuses })}\n${logTails()}`);
         }
         await sleep(200);
       }

@@ -10,7 +10,7 @@ import {
   parseTemplate,
   pathOfTarget,
   readingsOf,
-  segmentsOf,
+  splitPath,
 } from "./pathTemplate.ts";
 import { both, type Security, securityReader } from "./security.ts";
 import { basePathsOf } from "./servers.ts";
@@ -233,6 +233,7 @@ function createTable() {
 }
 
 function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resemblesPath"> {
+  /** As lists, so that none has to be made for each request. */
   const fixed = new Map<string, readonly [Entry]>();
   const all = [...entries.values()].map(({ fullPath, entry }) => ({
     value: { ...entry, operations: withHead(entry.operations) },
@@ -250,10 +251,10 @@ function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resembles
   /** Several if none of them has precedence. */
   function find(target: string): readonly Entry[] {
     const path = pathOfTarget(target);
-    const same = fixed.get(path);
-    if (same) return same;
+    const exact = fixed.get(path);
+    if (exact) return exact;
     if (!isRequestPath(path)) return [];
-    const found = strict.find(segmentsOf(path));
+    const found = strict.find(splitPath(path));
     if (found.length === 0 || (isPlain && isUnmistakable(path))) return found;
     const isMistakable = readingsOf(path)?.some((reading) => {
       const read = lenient.find(reading);
@@ -264,9 +265,9 @@ function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resembles
 
   return {
     match(method, target) {
-      const entries = find(target);
-      if (entries.length === 1) return entries[0]?.operations.get(method); // the most common case
-      const found = entries.flatMap(({ operations }) => operations.get(method) ?? []);
+      const matched = find(target);
+      if (matched.length === 1) return matched[0]?.operations.get(method); // nearly always, so without another list
+      const found = matched.flatMap(({ operations }) => operations.get(method) ?? []);
       if (found.length <= 1) return found[0];
       if (found.length > maxCompared) return undefined;
       const combinations = found.reduce((product, operation) => product * choices(operation), 1);

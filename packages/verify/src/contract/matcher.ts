@@ -18,7 +18,10 @@ type Node<Value> = {
   found?: Found<Value>;
 };
 
-/** @property ranks one for each segment: a text has the lowest, a parameter the highest */
+/**
+ * @property values the value, in the list that `find` returns
+ * @property ranks one for each segment: a text has the lowest, a parameter the highest
+ */
 type Found<Value> = { values: readonly [Value]; ranks: readonly number[] };
 
 /** Templates that match the same path. Each is compared with each other one. */

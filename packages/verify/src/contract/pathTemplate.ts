@@ -76,12 +76,11 @@ export function pathOfTarget(target: string): string {
   return end < 0 ? target : target.slice(0, end);
 }
 
-/** Whether clients that follow RFC 3986 send such a path. */
-export const isRequestPath = (path: string): boolean =>
-  path.length <= maxRequestPathLength && (isUnmistakable(path) || isVisible.test(path));
+/** Whether a client that follows RFC 3986 can send this path. */
+export const isRequestPath = (path: string): boolean => path.length <= maxRequestPathLength && isVisible.test(path);
 
-/** As `path.slice(1).split("/")`, in half of its time. */
-export function segmentsOf(path: string): string[] {
+/** Like `path.slice(1).split("/")`, but twice as fast. */
+export function splitPath(path: string): string[] {
   const segments: string[] = [];
   let start = 1;
   for (let end = path.indexOf("/", start); end >= 0; end = path.indexOf("/", start)) {
@@ -94,7 +93,7 @@ export function segmentsOf(path: string): string[] {
 
 const maxRequestPathLength = 8192;
 
-/** Visible ASCII characters without `#` and `\`, which some URL parsers take for a fragment and for a slash. */
+/** A slash, then visible ASCII characters without `#` and `\`, which some URL parsers take for a fragment and for a slash. */
 const isVisible = /^\/[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
 
 /**
