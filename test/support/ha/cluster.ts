@@ -5,7 +5,17 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterTest } from "../afterTest.ts";
 import { freePorts } from "../ports.ts";
-import { type Daemon, giveAway, isAlive, makeFolder, runCommand, signalAll, startDaemon } from "./daemons.ts";
+import {
+  type Daemon,
+  giveAway,
+  isAlive,
+  killDaemon,
+  makeFolder,
+  runCommand,
+  signalAll,
+  spawnDaemon,
+  startDaemon,
+} from "./daemons.ts";
 import { createNetwork, type Network } from "./network.ts";
 
 export const superuserPassword = "CHANGE-ME-superuser";
@@ -94,6 +104,8 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
     signalAll(postgres, "SIGQUIT");
     while (postgres.some(isAlive)) await sleep(50);
   });
+  // Not when the test ends that starts one again: the next test needs it.
+  afterTest(async () => void (await Promise.all([...daemons.values()].map(killDaemon))));
   const etcd = startDaemon("etcd", "etcd", ["--config-file", join(folder, "etcd.conf.yml")], folder);
 
   const patroniFile = substitute(await readFile("deploy/ha/patroni.yml", "utf8"), settings);
@@ -127,7 +139,7 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
         name,
         postgresPort: postgresRelay,
         restPort: restRelay,
-        start: () => void daemons.set(name, startDaemon(name, "patroni", [configuration], folder)),
+        start: () => void daemons.set(name, spawnDaemon(name, "patroni", [configuration], folder)),
         async kill() {
           signalAll([...patroniOf(name), postmasterOf(name)], "SIGKILL");
           await daemons.get(name)?.ended;

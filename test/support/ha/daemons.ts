@@ -35,6 +35,18 @@ export async function giveAway(file: string): Promise<void> {
 
 /** Starts a program in a folder, with its output in `NAME.log`. It is killed after the test. */
 export function startDaemon(name: string, command: string, args: string[], folder: string): Daemon {
+  const daemon = spawnDaemon(name, command, args, folder);
+  afterTest(() => killDaemon(daemon));
+  return daemon;
+}
+
+export async function killDaemon({ process: child, ended }: Daemon): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+  await ended;
+}
+
+/** As `startDaemon`, for a program that a test starts and others need. The caller kills it. */
+export function spawnDaemon(name: string, command: string, args: string[], folder: string): Daemon {
   const log = openSync(join(folder, `${name}.log`), "a");
   // Also ends if the test's process is killed. Patroni then stops its Postgres.
   const child = spawn("setpriv", ["--pdeathsig", "TERM", command, ...args], {
@@ -45,10 +57,6 @@ export function startDaemon(name: string, command: string, args: string[], folde
   });
   closeSync(log);
   const ended = once(child, "exit");
-  afterTest(async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-    await ended;
-  });
   if (child.pid === undefined) throw new Error(`${command} cannot be started.`);
   return { process: child, pid: child.pid, ended };
 }
