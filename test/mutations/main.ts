@@ -1,7 +1,7 @@
 /** `npm run mutate`: applies the faults in list/ one by one. Fails unless the named tests detect each of them. */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { compileTogether, openCompiler } from "./compiler.ts";
 import { type Lane, openLane } from "./lanes.ts";
@@ -15,6 +15,7 @@ Fails if a fault is not detected. NAME is a part of a fault's name, or a file. D
 
 Options:
   --check          Only check that each search text occurs exactly once in its file, and that the faults compile.
+  --tests=FILE     Fail for faults whose tests are not in this report of Vitest. Repeat it for several reports.
   --list           List the names.
   --skip-baseline  Only check that the tests pass without the faults if several faults have run in one process.
   --verbose        Show the failed assertions.
@@ -26,6 +27,8 @@ Options:
 
 type Outcome = { mutation: Mutation; problem: string | undefined; seconds: number };
 type Group = [Mutation, ...Mutation[]];
+/** What is read of a report of Vitest. */
+type Report = { testResults: { name: string; assertionResults: { fullName: string }[] }[] };
 
 /** Bounds the memory of a process, which keeps a part of what each run has loaded. */
 const maxRunsOfProcess = 40;
@@ -34,6 +37,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     check: { type: "boolean" },
+    tests: { type: "string", multiple: true, default: [] },
     list: { type: "boolean" },
     "skip-baseline": { type: "boolean" },
     verbose: { type: "boolean" },
@@ -80,11 +84,12 @@ async function applyAll(): Promise<boolean> {
   if (chosen.length === 0) throw new Error("No fault has this name. See --list.");
   if (!existsSync("dist/docs.html")) throw new Error("Run `npm run build` first.");
   const compile = openCompiler();
-  const outcomes: Outcome[] = [];
+  const outcomes = (await withoutTest(values.tests)).map((mutation) => report(mutation, 0, noTestOf(mutation)));
+  const tried = chosen.filter((mutation) => !outcomes.some((outcome) => outcome.mutation === mutation));
   // Faults with the same test file run in one process, one after the other. The largest groups come first, so that all lanes end
   // at about the same time.
-  const queue = [...new Set(chosen.map(({ test }) => test))]
-    .map((file): Group => chosen.filter(({ test }) => test === file) as Group)
+  const queue = [...new Set(tried.map(({ test }) => test))]
+    .map((file): Group => tried.filter(({ test }) => test === file) as Group)
     .sort((a, b) => b.length - a.length);
   const deadline = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
   if (deadline !== Infinity) shuffle(queue);
@@ -97,13 +102,12 @@ async function applyAll(): Promise<boolean> {
   const apply = async (lane: Lane, mutation: Mutation, isFresh: boolean): Promise<string | undefined> => {
     const compilerError = compile(mutation);
     if (compilerError) return `does not compile: ${compilerError}`;
-    const { failed, errors, reasons } = await lane.run(mutation, { isEdited: true, isFresh });
+    const { failed, passed, errors, reasons } = await lane.run(mutation, { isEdited: true, isFresh });
     if (reasons.some((reason) => /^(SyntaxError|ReferenceError)/.test(reason))) return `broken: ${reasons.join("; ")}`;
     if (values.verbose) console.log([...failed, ...reasons].join("\n"));
     if (failed.length > 0) return undefined;
-    return errors.length > 0
-      ? `no test failed, but there were errors: ${errors.join("; ")}`
-      : `survived /${mutation.only}/ in ${mutation.test}`;
+    if (errors.length > 0) return `no test failed, but there were errors: ${errors.join("; ")}`;
+    return passed === 0 ? noTestOf(mutation) : `survived /${mutation.only}/ in ${mutation.test}`;
   };
   /** Runs all tests of a group without a fault. @returns why they prove nothing */
   const failureWithoutFault = async (lane: Lane, [first, ...others]: Group, isFresh: boolean): Promise<string> => {
@@ -151,6 +155,24 @@ async function applyAll(): Promise<boolean> {
   const notTried = chosen.length - outcomes.length;
   console.log(`${outcomes.length - failed} killed, ${failed} failed${notTried > 0 ? `, ${notTried} not tried` : ""}`);
   return failed === 0 && (notTried === 0 || deadline !== Infinity);
+}
+
+function noTestOf({ only, test }: Mutation): string {
+  return `no test matches /${only}/ in ${test}`;
+}
+
+/** @returns the faults whose tests are not in the reports; none if there are no reports */
+async function withoutTest(reports: string[]): Promise<Mutation[]> {
+  if (reports.length === 0) return [];
+  const names = new Map<string, string[]>();
+  for (const file of reports) {
+    const { testResults } = JSON.parse(await readFile(file, "utf8")) as Report;
+    for (const { name, assertionResults } of testResults) {
+      const test = relative(".", name);
+      names.set(test, [...(names.get(test) ?? []), ...assertionResults.map(({ fullName }) => fullName)]);
+    }
+  }
+  return chosen.filter(({ test, only }) => !names.get(test)?.some((name) => new RegExp(only).test(name)));
 }
 
 /** Fisher-Yates. */

@@ -273,7 +273,7 @@ export const database: readonly Mutation[] = [
     find: "await confirmServer(server);",
     replace: "",
     test: "test/faults/hangingCommits.test.ts",
-    only: "no password is called wrong",
+    only: "no password or session is called wrong",
   },
   {
     name: "a server that was replaced is confirmed by a commit of the new one",
