@@ -29,6 +29,8 @@ export type TokenLifetime = {
 /** How long a record is valid. Revocations are kept for this time in addition to the token lifetime. */
 export const recordSeconds = 120;
 const intervalMs = 30_000;
+/** Short, since nobody signs in after a failover before the new server has the record. */
+const retry = { firstMs: 250, maxMs: 500 };
 /** Most revocations take a few milliseconds. For longer ones, the poller tries again. */
 const shortWait = { checks: 10, pauseMs: 20 };
 
@@ -75,7 +77,7 @@ export async function recordTokenLifetime(options: LifetimeOptions): Promise<Tok
       if (!mustRecordAgain) recordedSinceMs = performance.now();
     },
     intervalMs,
-    retry: { firstMs: 250, maxMs: 2_000 },
+    retry,
     onError,
   });
   await poller.run().catch(() => {}); // onError has received the error

@@ -313,6 +313,21 @@ describe("a token is issued only if its lifetime has been recorded since", () =>
     expect(lifetime.isRecordedSince(earlierMs)).toBe(false);
     expect(await query(url, "SELECT FROM token_lifetimes")).toHaveLength(1);
   });
+
+  test("until half a second after the database takes records again, however long the outage", async () => {
+    const { lifetime, hooks } = await recordedLifetime();
+    const failedAtMs: number[] = [];
+    let recoveredAtMs = Infinity;
+    hooks.beforeRecord = async () => {
+      if (failedAtMs.length === 6) recoveredAtMs = performance.now();
+      if (recoveredAtMs < Infinity) return;
+      failedAtMs.push(performance.now());
+      throw new Error("unavailable");
+    };
+    lifetime.recordAgain();
+    await vi.waitUntil(() => lifetime.isRecordedSince(performance.now()), { timeout: 15_000, interval: 5 });
+    expect(recoveredAtMs - (failedAtMs.at(-1) ?? 0)).toBeLessThan(800);
+  });
 });
 
 test("a token that is issued late expires as if it had been issued when its epoch was read", async () => {

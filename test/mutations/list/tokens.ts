@@ -214,6 +214,14 @@ export const tokens: readonly Mutation[] = [
     only: "before its epoch was read",
   },
   {
+    name: "nobody can sign in until seconds after a failover",
+    file: "src/tokens/lifetime.ts",
+    find: "maxMs: 500",
+    replace: "maxMs: 2_000",
+    test: "test/promises/revocationLifetime.test.ts",
+    only: "however long the outage",
+  },
+  {
     name: "the time at which a token lifetime was recorded is ignored",
     file: "src/tokens/lifetime.ts",
     find: "recordedSinceMs <= epochReadAfterMs &&",
