@@ -8,7 +8,7 @@ export default defineConfig({
     globalSetup: "test/support/postgres.ts",
     include: ["test/browser/*.test.ts"],
     fileParallelism: false,
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 60_000,
   },
 });

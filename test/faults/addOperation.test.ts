@@ -21,7 +21,7 @@ async function snippetsOf(section: string): Promise<string[]> {
   );
 }
 
-test("an operation can be added as CONTRIBUTING.md describes", { timeout: 300_000 }, async () => {
+test("an operation can be added as CONTRIBUTING.md describes", { timeout: 600_000 }, async () => {
   const [operation = "", schema = "", handler = "", ownTest = "", ...others] = await snippetsOf("Add an operation");
   expect(others).toEqual([]);
 

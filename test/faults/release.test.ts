@@ -82,7 +82,7 @@ async function repository() {
 
 describe("npm run release", () => {
   test("releases, commits and tags; the next release must rise as the contract changed", {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     const { change, edit, git, read, release } = await repository();
 
@@ -147,7 +147,7 @@ describe("npm run release", () => {
   });
 
   test("releases nothing if a check fails, and nothing from a working tree with changes", {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
     const { append, commit, edit, git, release } = await repository();
     await append("README.md", "\nMore.\n");
@@ -170,7 +170,7 @@ describe("npm run release", () => {
     ]);
   });
 
-  test("leaves the working tree as it was if the commit fails", { timeout: 60_000 }, async () => {
+  test("leaves the working tree as it was if the commit fails", { timeout: 180_000 }, async () => {
     const { git, release } = await repository();
     await git("config", "user.useConfigOnly", "true");
     await git("config", "--unset", "user.email");

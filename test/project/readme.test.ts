@@ -24,7 +24,7 @@ function walkThrough(): Step[] {
   return steps;
 }
 
-test("the curl session of the README works on a new service", { timeout: 60_000 }, async () => {
+test("the curl session of the README works on a new service", { timeout: 180_000 }, async () => {
   const steps = walkThrough();
   expect(steps.length).toBeGreaterThan(8);
   const home = await temporaryFolder();
