@@ -47,6 +47,9 @@ export type Program = {
   codeFlow?: CodeFlow;
 };
 
+/** The sizes of the files behind nginx. */
+export const forwardAuthFilesKib = [4, 100];
+
 /** How a user signs in with a browser and how a client gets a code and redeems it. */
 export type CodeFlow = {
   /** One user for each browser. */
@@ -143,13 +146,26 @@ const fastify: Program = {
   expectedBody: /Hello/,
 };
 
-const nginx: Program = {
-  name: "nginx",
-  script: compiled("programs/nginx"),
-  workloads: ["forward-auth"],
-  needsNginx: true,
-  check: () => get("/page.json"),
-  expectedBody: /Hello/,
+/** nginx in front of a file: alone, and with forward-auth. */
+const nginxWith = (fileKib: number): [alone: Program, guarded: Program] => {
+  const settings = { FILE_KIB: String(fileKib) };
+  const alone: Program = {
+    name: `nginx, ${fileKib} KiB`,
+    script: compiled("programs/nginx"),
+    settings,
+    workloads: ["forward-auth"],
+    needsNginx: true,
+    check: () => get("/page.json"),
+    expectedBody: /Hello/,
+  };
+  const guarded: Program = {
+    ...latchkey,
+    ...alone,
+    name: `nginx, Latchkey, ${fileKib} KiB`,
+    settings: { ...latchkey.settings, ...settings, FORWARD_AUTH: latchkey.script },
+    check: (authorization) => get("/page.json", { authorization }),
+  };
+  return [alone, guarded];
 };
 
 export const programs: Program[] = [
@@ -212,14 +228,7 @@ export const programs: Program[] = [
       form("/oauth/introspect", { token: authorization.slice("Bearer ".length) }, authorization),
     expectedBody: /"active":true/,
   },
-  nginx,
-  {
-    ...latchkey,
-    ...nginx,
-    name: "nginx, Latchkey",
-    settings: { ...latchkey.settings, FORWARD_AUTH: latchkey.script },
-    check: (authorization) => get("/page.json", { authorization }),
-  },
+  ...forwardAuthFilesKib.flatMap(nginxWith),
   betterAuth,
   { ...betterAuth, name: "better-auth, argon2", settings: { HASH: "argon2" }, workloads: ["sign-in", "registration"] },
   {

@@ -1,6 +1,6 @@
 /** The targets of Latchkey, with the figures of a run. */
 import { median, quotients, type Result } from "./measure.ts";
-import type { Workload } from "./programs.ts";
+import { forwardAuthFilesKib, type Workload } from "./programs.ts";
 import type { BenchmarkReport } from "./report.ts";
 import type { Target } from "./verdict.ts";
 
@@ -117,16 +117,19 @@ export function targets({ comparisons, startups, verifiers }: BenchmarkReport): 
           isAbsolute: true,
         }),
       ),
-    ...nodes
-      .filter((node) => result("forward-auth", node, "nginx, Latchkey"))
-      .map(
-        (node): Target => ({
-          what: `Node ${node}: forward-auth, nginx with Latchkey / nginx alone, file of 4 KiB`,
-          ...figures(rates, result("forward-auth", node, "nginx, Latchkey"), result("forward-auth", node, "nginx")),
-          bound: 0.5,
-          kind: "at least",
-        }),
-      ),
+    ...forwardAuthFilesKib.flatMap((kib) => {
+      const resultOf = (node: string, program: string) => result("forward-auth", node, `${program}, ${kib} KiB`);
+      return nodes
+        .filter((node) => resultOf(node, "nginx, Latchkey"))
+        .map(
+          (node): Target => ({
+            what: `Node ${node}: forward-auth, nginx with Latchkey / nginx alone, file of ${kib} KiB`,
+            ...figures(rates, resultOf(node, "nginx, Latchkey"), resultOf(node, "nginx")),
+            bound: 0.5,
+            kind: "at least",
+          }),
+        );
+    }),
     ...measuredOn("client-token").flatMap((node): Target[] => [
       beside("client-token", node, "oidc-provider", 1.5),
       {

@@ -34,7 +34,7 @@ export const titles: Record<Workload, string> = {
   registration: "Registration",
   "guarded-route": "Route of a service with 200 operations",
   introspection: "Introspection of a token",
-  "forward-auth": "File of 4 KiB behind nginx",
+  "forward-auth": "File behind nginx",
   "client-token": "Token of a client: client_credentials",
   "code-flow": "Authorization code flow: authorize, code, tokens",
 };

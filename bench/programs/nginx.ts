@@ -1,5 +1,5 @@
 /**
- * nginx with a file of 4 KiB: alone, or with `FORWARD_AUTH`, the script of Latchkey, which it asks about each request with the
+ * nginx with a file of `FILE_KIB`: alone, or with `FORWARD_AUTH`, the script of Latchkey, which it asks about each request with the
  * location of deploy/protect/nginx.conf. The requests to Latchkey take one worker of nginx and the same connections.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const { PORT: port = "", FORWARD_AUTH: script, ...settings } = process.env;
+const { PORT: port = "", FORWARD_AUTH: script, FILE_KIB: fileKib = "4", ...settings } = process.env;
 const latchkeyPort = Number(port) + 1;
 const folder = mkdtempSync(join(tmpdir(), "latchkey-bench-nginx-"));
 
@@ -24,7 +24,7 @@ const guarded = script
     location ~ ^/(api|readyz) { proxy_pass http://latchkey; }`
   : `location = /page.json { root ${folder}; }
     location = /readyz { return 204; }`;
-writeFileSync(join(folder, "page.json"), JSON.stringify({ page: "Hello".padEnd(4_085, ".") }));
+writeFileSync(join(folder, "page.json"), JSON.stringify({ page: "Hello".padEnd(Number(fileKib) * 1_024 - 11, ".") }));
 const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${name};`);
 writeFileSync(
   join(folder, "nginx.conf"),

@@ -1,6 +1,8 @@
 /** Clients of OAuth: their lookup, their authentication, and the record of the last use of their secrets. */
+import type { Logger } from "pino";
+import type { ApiStore } from "../access/apis.ts";
 import type { Access } from "../access/rights.ts";
-import { roleStore } from "../access/store.ts";
+import { apiStore, roleStore } from "../access/store.ts";
 import { type ClientAdministration, createClientAdministration } from "../clients/administration/administration.ts";
 import { clientAdministrationStore } from "../clients/administration/store.ts";
 import { createAssertions } from "../clients/assertions.ts";
@@ -62,6 +64,7 @@ export function openClients(
     onError: unlessOutage((err) => log.warn({ err }, "could not record the last use of client secrets")),
   });
   lifecycle.add("background", "client secrets", lastUses.close);
+  void warnOfUnknownApis(allowed.audiences, apiStore(outsideRequests(database)), log);
   return {
     clients,
     verifyDpopProof: createDpop({ issuer, usedProofs, clock }),
@@ -92,4 +95,16 @@ export function openClients(
       audit,
     }),
   };
+}
+
+/** An API that is named but not registered may be a typing error, or may be registered later. Until then, no client gets a token. */
+async function warnOfUnknownApis(
+  audiences: readonly string[],
+  apis: Pick<ApiStore, "find">,
+  log: Logger,
+): Promise<void> {
+  for (const audience of audiences) {
+    const api = await apis.find(audience).catch(() => "unknown");
+    if (!api) log.warn({ audience }, "CLIENT_REGISTRATION_AUDIENCES names an API that is not registered");
+  }
 }

@@ -106,6 +106,17 @@ test("such a client does not introspect tokens by itself, although users may all
   expect(answer).toMatchObject({ status: 403, problem: "insufficient-scope" });
 });
 
+test("the start warns about APIs for such clients that are not registered", async () => {
+  const [known, unknown] = ["https://orders.example", "https://odrers.example"];
+  const json = { audience: known, name: "Orders", scopes: [] };
+  expect((await service.send("POST", "/api/apis", { basic: admin, json })).status).toBe(201);
+  const settings = { CLIENT_REGISTRATION: "on", CLIENT_REGISTRATION_AUDIENCES: [known, unknown].join(",") };
+  const other = await startTestService(settings, service.databaseUrl);
+  const warnings = () => other.log.filter((line) => line.includes("names an API that is not registered"));
+  await expect.poll(warnings).toHaveLength(1);
+  expect(JSON.parse(warnings()[0] ?? "")).toMatchObject({ level: 40, audience: unknown });
+});
+
 describe("keys", () => {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const key: JsonWebKey = publicKey.export({ format: "jwk" });

@@ -7,6 +7,14 @@ const uris = "test/promises/redirectUris.test.ts";
 /** What clients could do beyond what a user or an administrator has decided. */
 export const oauthAttacks: readonly Mutation[] = [
   {
+    name: "the start warns about the APIs that are registered, not about the others",
+    file: "src/start/clients.ts",
+    find: "if (!api) log.warn",
+    replace: "if (api) log.warn",
+    test: selfRegistered,
+    only: "the start warns about APIs",
+  },
+  {
     name: "a client opens every application behind a proxy as its user",
     file: "src/forwardAuth/forwardAuth.ts",
     find: "    if (rule === anyCredential) requireNotDelegated(principal);\n",
