@@ -2364,6 +2364,10 @@ export interface components {
             token_endpoint_auth_methods_supported: string[];
             /** @description The algorithms of client assertions. */
             token_endpoint_auth_signing_alg_values_supported: string[];
+            /** @description The algorithms of client assertions, which are the same at each endpoint. */
+            introspection_endpoint_auth_signing_alg_values_supported: string[];
+            /** @description The algorithms of client assertions, which are the same at each endpoint. */
+            revocation_endpoint_auth_signing_alg_values_supported: string[];
             /** @description The algorithms of DPoP proofs (RFC 9449, section 5.1). */
             dpop_signing_alg_values_supported: string[];
             /**
@@ -3198,7 +3202,7 @@ export interface components {
         /** @description Makes credentials of a subject invalid, or rights outdated. */
         RevocationEntry: {
             /**
-             * @description The `jti`, `sid`, `sub` or `kid` of tokens, the id of an API key, `everybody`, or a subject in the `epochs` of tokens: `rights:` and a user id, `role:` and a role, `api:` and an audience.
+             * @description The `jti`, `sid`, `sub` or `kid` of tokens, the id of an API key, `everybody`, or a subject in the `epochs` of tokens: `rights:` and a user id, `role:` and a role, `api:` and an audience, `client:` and a client id.
              * @example 01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b
              */
             subject: string;

@@ -51,6 +51,8 @@ describeOperation("getServerMetadata", {
               "none",
             ],
             token_endpoint_auth_signing_alg_values_supported: ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"],
+            introspection_endpoint_auth_signing_alg_values_supported: ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"],
+            revocation_endpoint_auth_signing_alg_values_supported: ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"],
             dpop_signing_alg_values_supported: ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"],
             device_authorization_endpoint: "https://auth.example/login/oauth/device-authorization",
             end_session_endpoint: "https://auth.example/login/oauth/sign-out",

@@ -133,6 +133,18 @@ describe.each(Object.entries(frameworks))("%s", (_, framework) => {
     expect(put).toMatchObject({ status: 405, headers: { allow: "GET, HEAD, POST" } });
   });
 
+  test("two Authorization headers are refused, whichever of them a proxy before it has checked", async () => {
+    const ask = await startFramework(framework, guard);
+    for (const pair of [
+      [reader, writer],
+      [reader, `Basic ${btoa("susan:secret")}`],
+    ])
+      expect(await ask("GET", "/v1/orders", undefined, { authorization: pair })).toMatchObject({
+        status: 400,
+        reached: undefined,
+      });
+  });
+
   test("no other way to write a path or a method reaches a handler without its scopes", async () => {
     const [unguarded, guarded] = await Promise.all([
       startFramework(framework, undefined),

@@ -96,24 +96,31 @@ test("the list is read in pages, then with requests that wait", async () => {
 });
 
 describe("a verifier that does not know the list", () => {
-  test("refuses with a 503, with the problem of Latchkey, and goes on within two seconds of its return", async () => {
-    const { verifier, token, answers, behave, until } = await verifierWithFeed({ maxStalenessSeconds: 2 });
-    await verifier.ready();
-    const sent = token();
-    expect(await verifier.ask(sent)).toEqual(accepted);
-    answers(silence);
-    const cutMs = performance.now();
-    await until(sent, "revocations-stale", 10_000);
-    expect(performance.now() - cutMs).toBeLessThan(2_600);
-    expect(await outcome(verifier, `Bearer ${sent}`)).toMatchObject({ status: 503, headers: { "Retry-After": "2" } });
-    expect(await verifier.ask(token())).toBe("revocations-stale");
-    await sleep(1_000); // some more attempts hang
-    answers(behave);
-    const healedMs = performance.now();
-    await until(sent, accepted, 10_000);
-    expect(performance.now() - healedMs).toBeLessThan(2_000);
-    expect(verifier.errors).toHaveLength(1);
-  });
+  test.each([
+    ["no response", silence],
+    ["the 404 of a proxy", raw(404)],
+    ["a 403", raw(403)],
+  ])(
+    "refuses with a 503, with the problem of Latchkey, and goes on within two seconds of its return: %s",
+    async (_case, cut) => {
+      const { verifier, token, answers, behave, until } = await verifierWithFeed({ maxStalenessSeconds: 2 });
+      await verifier.ready();
+      const sent = token();
+      expect(await verifier.ask(sent)).toEqual(accepted);
+      answers(cut);
+      const cutMs = performance.now();
+      await until(sent, "revocations-stale", 10_000);
+      expect(performance.now() - cutMs).toBeLessThan(2_600);
+      expect(await outcome(verifier, `Bearer ${sent}`)).toMatchObject({ status: 503, headers: { "Retry-After": "2" } });
+      expect(await verifier.ask(token())).toBe("revocations-stale");
+      await sleep(1_000); // some more attempts hang
+      answers(behave);
+      const healedMs = performance.now();
+      await until(sent, accepted, 10_000);
+      expect(performance.now() - healedMs).toBeLessThan(2_000);
+      expect(verifier.errors).toHaveLength(1);
+    },
+  );
 
   test("refuses after the bound, also if the last response said that the list would be complete in the future", async () => {
     const { latchkey, verifier, token, answers, until, polls } = await verifierWithFeed({ maxStalenessSeconds: 1 });

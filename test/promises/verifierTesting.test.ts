@@ -77,7 +77,8 @@ describe("a test issuer", () => {
     expect(await answer(own, token)).toMatchObject({ kind: "user" });
     await issuer.revoke(token);
     await vi.waitFor(async () => expect(await answer(own, token)).toBe("token-revoked"));
-    expect(await issuer.verifier.registeredScopes()).toEqual(new Set(["orders:read"]));
+    for (const verifier of [own, issuer.verifier])
+      expect(await verifier.registeredScopes()).toEqual(new Set(["orders:read"]));
   });
 
   test("is shared by the tests of a process, for those that need no other", async () => {

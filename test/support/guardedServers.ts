@@ -204,7 +204,7 @@ export type Ask = (
   method: string,
   target: string,
   authorization?: string,
-  headers?: Record<string, string>,
+  headers?: Record<string, string | string[]>,
 ) => Promise<Answer>;
 
 /** Serves the framework's server during the test. */

@@ -6,10 +6,11 @@ export type Credential = { kind: "token" | "api-key"; text: string };
 
 /**
  * Finds the token or the API key of a request (RFC 6750, or RFC 7617 with the credential in place of the username).
- * @throws {Refusal} `authentication-required`, or `invalid-request` for malformed Basic credentials
+ * @throws {Refusal} `authentication-required`, or `invalid-request` for malformed Basic credentials and for several headers
  */
 export function parseCredential(header: string | null | undefined, refusal: CreateRefusal): Credential {
   const [, scheme = "", value = ""] = /^([!#$%&'*+.^_`|~\w-]+)(?: +(.*))?$/.exec(header ?? "") ?? [];
+  requireOneHeader(value, refusal);
   switch (scheme.toLowerCase()) {
     case "bearer":
       return { kind: hasApiKeyShape(value) ? "api-key" : "token", text: value };
@@ -24,6 +25,15 @@ export function parseCredential(header: string | null | undefined, refusal: Crea
     default:
       throw refusal("authentication-required");
   }
+}
+
+/**
+ * Several headers are joined by commas, which no credential contains.
+ * @throws {Refusal} `invalid-request`, as Latchkey: a proxy may have checked another one
+ */
+export function requireOneHeader(value: string, refusal: CreateRefusal): void {
+  if (!/, *(?:basic|bearer|dpop) /i.test(value)) return;
+  throw refusal("invalid-request", { errors: [{ header: "Authorization", detail: "There are several." }] });
 }
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;

@@ -45,8 +45,8 @@ const pageTimeoutMs = 20_000;
 const maxPageBytes = 16_777_216;
 /** Between the starts of attempts, of which a random part, up to half, is subtracted. Attempts that began before go on. */
 const attemptIntervalMs = 1_000;
-/** After a response that time alone does not heal, such as a rejected credential. */
-const rejectedIntervalMs = 10_000;
+/** The same after a rejection. It may end soon as well: a proxy responds with 404 while Latchkey is away, or a role is given back. */
+const rejectedIntervalMs = 1_500;
 /** Between the starts of requests if a response has no entries although it could have waited for some. */
 const emptyIntervalMs = 250;
 /** The same if there is more. Latchkey lets a follower that may have lost its rights ask again. */

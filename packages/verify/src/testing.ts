@@ -42,7 +42,10 @@ export type TestIssuer = {
   issueTestApiKey(key?: TestCredential): string;
   /** Revokes a token or an API key. Resolves when `verifier` knows. */
   revoke(credential: string): Promise<void>;
-  /** For a service that makes its verifier itself: `createVerifier({ ...yourOptions, ...options })`. */
+  /**
+   * For a service that makes its verifier itself: `createVerifier({ ...yourOptions, ...options })`. A contract guard with it needs
+   * `registeredScopes`.
+   */
   options: Pick<VerifierOptions, "issuer" | "audience" | "credential" | "fetch">;
 };
 
@@ -108,6 +111,8 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
   const fetch: Fetch = async (input, init) => {
     const { pathname, searchParams } = new URL(String(input));
     if (pathname.endsWith("/.well-known/jwks.json")) return Response.json(keySet);
+    if (pathname.includes("/api/apis/") && registeredScopes)
+      return Response.json({ scopes: registeredScopes.map((name) => ({ name })) });
     if (pathname.endsWith("/api/revocations")) return Response.json(await feed.read(searchParams, init?.signal));
     const form = new URLSearchParams(String(init?.body));
     if (pathname.endsWith("/oauth/introspect")) return Response.json(introspect(form.get("token") ?? ""));

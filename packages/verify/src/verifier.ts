@@ -1,6 +1,6 @@
 /** The verifier: decides about each credential, from memory if it was verified before. */
 import { type ApiKeys, createApiKeys } from "./apiKeys.ts";
-import { parseCredential } from "./authorization.ts";
+import { parseCredential, requireOneHeader } from "./authorization.ts";
 import { fetchJson, isObject, StatusError } from "./json.ts";
 import { unref, watchKeySet } from "./keySet.ts";
 import { type Counters, checkOptions, type Verifier, type VerifierOptions } from "./options.ts";
@@ -149,7 +149,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
   /** @param authorization `Bearer` and the token */
   const verifyToken = (authorization: string, scopes: Scopes): Principal | Promise<Principal> => {
     const parsed = parseToken(authorization.slice("Bearer ".length));
-    if (!parsed) throw refusal("invalid-token");
+    if (!parsed) {
+      requireOneHeader(authorization, refusal);
+      throw refusal("invalid-token");
+    }
     const { kid, alg, signedInput, signature, principal, subjects, versions } = parsed;
     const isRevoked = () => versions.some((version, index) => version < list.minimumEpoch(subjects[index] ?? ""));
     // No token of a revoked key is valid, whatever it contains. Its public key may be unknown by now.

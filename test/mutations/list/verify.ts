@@ -5,6 +5,22 @@ const folder = "packages/verify/src";
 /** The verifier package. */
 export const verify: readonly Mutation[] = [
   {
+    name: "the first of two Authorization headers counts",
+    file: "packages/verify/src/adapters/node.ts",
+    find: "joined = joined === undefined ? value : `${joined}, ${value}`;",
+    replace: "joined ??= value;",
+    test: "test/promises/guardAdapters.test.ts",
+    only: "two Authorization headers are refused",
+  },
+  {
+    name: "a verifier waits ten seconds after the 404 of a proxy",
+    file: "packages/verify/src/revocationFeed.ts",
+    find: "const rejectedIntervalMs = 1_500;",
+    replace: "const rejectedIntervalMs = 10_000;",
+    test: "test/promises/verifierFeed.test.ts",
+    only: "goes on within two seconds of its return: the 404",
+  },
+  {
     name: "the verifier lets a token choose its algorithm",
     file: `${folder}/verifier.ts`,
     find: "if (!key || !isAlgorithmOf(key.algorithm, alg))",

@@ -28,20 +28,33 @@ type Outcome = { onAllowed(principal: Principal | undefined): void; onRefused(er
 /** Calls one of two functions, at once if the credential was verified before. Errors of `onAllowed` are its own. */
 export function authorize(
   guard: Guard,
-  { method = "", headers }: Pick<IncomingMessage, "method" | "headers">,
+  request: Pick<IncomingMessage, "method" | "headers" | "rawHeaders">,
   url: string,
   { onAllowed, onRefused }: Outcome,
 ): void {
   let authorized: ReturnType<Guard["authorize"]>;
   try {
+    const { method = "", headers } = request;
     const fetchDestination = headers["sec-fetch-dest"]?.toString();
-    authorized = guard.authorize({ method, url, authorization: headers.authorization, fetchDestination });
+    authorized = guard.authorize({ method, url, authorization: authorizationOf(request), fetchDestination });
   } catch (error) {
     onRefused(error);
     return;
   }
   if (authorized instanceof Promise) void authorized.then(onAllowed, onRefused);
   else onAllowed(authorized);
+}
+
+/** Joins several headers, as `Headers` does: Node.js would choose the first, and a proxy perhaps another one. */
+function authorizationOf({ headers, rawHeaders }: Pick<IncomingMessage, "headers" | "rawHeaders">): string | undefined {
+  let joined: string | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? "";
+    if (name.length !== "authorization".length || name.toLowerCase() !== "authorization") continue;
+    const value = rawHeaders[index + 1] ?? "";
+    joined = joined === undefined ? value : `${joined}, ${value}`;
+  }
+  return joined ?? headers.authorization;
 }
 
 /** Responds with a refusal, if nothing else has responded meanwhile, such as a timeout: an error here would end the process. */
