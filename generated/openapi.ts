@@ -1037,7 +1037,7 @@ export interface paths {
         };
         /**
          * Get the sign-out page
-         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri` of a client that an administrator has registered. If a parameter is wrong, the response is a page, and the user is not redirected. Each parameter may occur once. Unknown parameters are ignored.
+         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri`, unless the client has registered itself: then only to a loopback address or a private scheme. If a parameter is wrong, the response is a page, and the user is not redirected. Each parameter may occur once. Unknown parameters are ignored.
          */
         get: operations["getSignOutPage"];
         put?: never;
@@ -6728,7 +6728,7 @@ export interface operations {
                  */
                 nonce?: string;
                 /**
-                 * @description `none` (no page is shown), or any of `login` (the user signs in again), `select_account` (as `login`) and `consent` (the user is asked even if they have allowed it before), separated by spaces.
+                 * @description `none` (no page is shown), or any of `login` (the user signs in again), `select_account` (as `login`) and `consent` (the user is asked even if they have allowed it before), separated by spaces. Where the team has pages of its own (`AUTHORIZATION_PAGE_URL`), the response to `none` is always `login_required`.
                  * @example login
                  */
                 prompt?: string;

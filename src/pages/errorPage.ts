@@ -36,6 +36,6 @@ function textsOf({ slug, status }: Problem): { title: string; text: string } {
 const plainName = /^[a-z_]{1,24}$/;
 
 const partOf = (error: RequestError): string => {
-  if (!("parameter" in error)) return "header" in error ? error.header : "The form";
-  return plainName.test(error.parameter) ? error.parameter : "A parameter";
+  if (!("parameter" in error)) return "header" in error ? error.header : texts.form;
+  return plainName.test(error.parameter) ? error.parameter : texts.parameter;
 };

@@ -99,6 +99,9 @@ export const texts = {
   } satisfies Partial<Record<ProblemSlug, { title: string; text: string }>>,
   unavailable: { title: "The service is not available", text: "Try again in a few seconds." },
   failure: { title: "Something went wrong", text: "Try again. If it happens again, report this reference." },
+  /** Parts of a request that have no name, or whose name is not shown. */
+  form: "The form",
+  parameter: "A parameter",
   reference: (id: string) => `Reference: ${id}`,
   retryAfter: (seconds: number) =>
     seconds < 120 ? `Try again in ${seconds} seconds.` : `Try again in ${Math.ceil(seconds / 60)} minutes.`,

@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import type { Received } from "../support/client.ts";
 import { describeOperation } from "../support/describeOperation.ts";
 import { createPageBrowser, storeClient } from "../support/pageBrowser.ts";
 import { password, startTestService } from "../support/service.ts";
@@ -35,14 +36,16 @@ describeOperation("signIn", {
     },
     400: {
       "with the form again, for a wrong password and an unknown user alike": async () => {
-        const answers = await Promise.all(
-          [username, "nobody"].map((name) =>
-            service.send("POST", "/oauth/sign-in", {
-              form: { ...form, username: name, password: "a wrong password" },
-              headers,
-            }),
-          ),
-        );
+        const answers: Received[] = [];
+        const work: number[] = [];
+        for (const name of [username, "nobody"]) {
+          const before = service.hashingWork();
+          const wrong = { ...form, username: name, password: "a wrong password" };
+          answers.push(await service.send("POST", "/oauth/sign-in", { form: wrong, headers }));
+          work.push(service.hashingWork() - before);
+        }
+        expect(work[0]).toBeGreaterThan(0);
+        expect(work[1]).toBe(work[0]);
         for (const answer of answers) {
           expect(answer).toMatchObject({ status: 400, problem: "invalid-credentials" });
           expect(answer.text).toContain("The username or password is wrong.");
@@ -83,6 +86,8 @@ describeOperation("signIn", {
         const seconds = Number(last?.header("retry-after"));
         expect(last?.text).toMatch(/Try again in \d+ (seconds|minutes)\./);
         expect(seconds).toBeGreaterThan(0);
+        // The API counts with the page.
+        expect((await strict.send("GET", "/api/token", { basic: [username, password] })).status).toBe(429);
         await strict.close();
       },
     },

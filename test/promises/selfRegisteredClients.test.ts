@@ -1,5 +1,6 @@
 /** Clients that registered themselves: nobody vouches for what they say (RFC 7591, section 5; RFC 9700, section 4.11.2). */
 import { generateKeyPairSync, type JsonWebKey } from "node:crypto";
+import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
 import {
   createBrowser,
@@ -10,7 +11,8 @@ import {
   resultOf,
   signedInBrowser,
 } from "../support/authorizations.ts";
-import { startTestService } from "../support/service.ts";
+import { listen } from "../support/ports.ts";
+import { startTestService, type TestService } from "../support/service.ts";
 
 const service = await startTestService({
   CLIENT_REGISTRATION: "on",
@@ -93,7 +95,7 @@ test("the consent page shows the host of a client's document, and not the loopba
      VALUES ($1, 'metadata-document', 'none', 'Editor', '{authorization_code}', $2, '{openid}', now() + interval '1 hour')`,
     [id, [uri]],
   );
-  const { query } = requestOf({ client_id: id, client_secret: "" }, { redirect_uri: uri, scope: "openid" });
+  const { query } = requestOf({ client_id: id }, { redirect_uri: uri, scope: "openid" });
   const { text } = await browser.get(`/oauth/consent?authorization=${await openConsent(browser, query)}`);
   expect(text).toContain("Editor at tools.example asks for access");
 });
@@ -104,6 +106,35 @@ test("such a client does not introspect tokens by itself, although users may all
   const { client_id, client_secret } = json;
   const answer = await service.send("POST", "/oauth/introspect", { form: { token: "any", client_id, client_secret } });
   expect(answer).toMatchObject({ status: 403, problem: "insufficient-scope" });
+});
+
+describe("a client whose document would be on the machine of the service", () => {
+  const audited = (from: TestService) => from.log.filter((line) => line.includes('"client-document-refused"'));
+  async function ask(from: TestService) {
+    let connections = 0;
+    const server = createServer((socket) => {
+      connections += 1;
+      socket.on("error", () => {});
+    });
+    const client_id = `https://127.0.0.1:${await listen(server)}/client.json`;
+    const answer = await createBrowser(from).authorize(requestOf({ client_id }).query);
+    return { answer, connections };
+  }
+
+  test("is refused without a connection", async () => {
+    const { answer, connections } = await ask(service);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    expect(connections).toBe(0);
+    expect(audited(service)).toHaveLength(1);
+  });
+
+  test("is unknown if CLIENT_ID_METADATA is off, and nothing is fetched", async () => {
+    const other = await startTestService();
+    const { answer, connections } = await ask(other);
+    expect(answer).toMatchObject({ status: 400, problem: "invalid-request" });
+    expect(connections).toBe(0);
+    expect(audited(other)).toEqual([]);
+  });
 });
 
 test("the start warns about APIs for such clients that are not registered", async () => {

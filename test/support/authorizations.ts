@@ -24,7 +24,7 @@ export const registerApp = (
 export type Query = Record<string, string | undefined>;
 
 /** @returns the parameters of a valid request, and the verifier of its challenge */
-export function requestOf({ client_id }: TestClient, more: Query = {}) {
+export function requestOf({ client_id }: { client_id: string }, more: Query = {}) {
   const verifier = randomBytes(32).toString("base64url");
   const query: Query = {
     response_type: "code",

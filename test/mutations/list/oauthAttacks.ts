@@ -7,6 +7,22 @@ const uris = "test/promises/redirectUris.test.ts";
 /** What clients could do beyond what a user or an administrator has decided. */
 export const oauthAttacks: readonly Mutation[] = [
   {
+    name: "documents of clients are fetched from the machine of the service",
+    file: "src/start/clients.ts",
+    find: "createFetchJson();",
+    replace: "createFetchJson({ isAllowed: () => true });",
+    test: selfRegistered,
+    only: "is refused without a connection",
+  },
+  {
+    name: "documents of clients are fetched although CLIENT_ID_METADATA is off",
+    file: "src/start/clients.ts",
+    find: "config.clientIdMetadata ? documents : undefined",
+    replace: "documents",
+    test: selfRegistered,
+    only: "CLIENT_ID_METADATA is off",
+  },
+  {
     name: "the start warns about the APIs that are registered, not about the others",
     file: "src/start/clients.ts",
     find: "if (!api) log.warn",
