@@ -38,6 +38,9 @@ export type Hole =
   | "no revocation check"
   | "X-User"
   | "X_User"
+  | "user of a header"
+  | "user of an alias"
+  | "scopes of a header"
   | "HEAD"
   | "TRACE"
   | "PATCH"
@@ -101,7 +104,9 @@ export async function startLeakyService(latchkey: TestService, hole: Hole, clock
     if (hole === "X_User" && headers["x_user"]) return undefined;
     const [, token = ""] = /^Bearer (.+)$/.exec(headers.authorization ?? "") ?? [];
     try {
-      const scopes = String((await verified(token))["scope"]).split(" ");
+      const { scope } = await verified(token);
+      const forged = hole === "scopes of a header" ? headers["latchkey-scope"] : undefined;
+      const scopes = String(forged ?? scope).split(" ");
       if (path === "/me") return undefined;
       const needed = method === "POST" ? "orders:write" : "orders:read";
       return scopes.includes(needed) || hole === "no scope check" ? undefined : 403;
@@ -126,7 +131,11 @@ export async function startLeakyService(latchkey: TestService, hole: Hole, clock
     next();
   });
   app.get("/health", (_request, response) => void response.json({ at: "health" }));
-  app.get("/me", (_request, response) => void response.json({ name: "miguel" }));
+  app.get("/me", ({ headers }, response) => {
+    const alias =
+      hole === "user of a header" ? "latchkey-username" : hole === "user of an alias" ? "latchkey-user_id" : "";
+    response.json({ name: headers[alias] ?? "miguel" });
+  });
   app[/router|override/.test(hole) ? "get" : "all"]("/orders", (_request, response) => {
     response.json({ orders: ["a latch"] });
   });

@@ -1,13 +1,15 @@
 /** Requests with a real token that was revoked, has expired, lacks the scope, or is for another API. */
 import type { Operation } from "../../../packages/verify/src/contract/contract.ts";
 import type { Credentials, Wanted } from "./credentials.ts";
+import { checkForgedScopes, checkForgedUser } from "./identityChecks.ts";
 import { isRefused, type Judge } from "./judge.ts";
 import { bearer } from "./requestChecks.ts";
-import type { Answer } from "./send.ts";
+import type { Answer, Send } from "./send.ts";
 import type { Target } from "./targets.ts";
 
 type Parts = {
   judge: Judge;
+  send: Send;
   credentials: Credentials | undefined;
   /** The responses to a valid token. */
   controls: ReadonlyMap<Target, Answer>;
@@ -28,7 +30,7 @@ const leewaySeconds = 10;
 
 /** The checks prove something only where the service accepts a valid token: the others are skipped. */
 export async function checkCredentials(targets: readonly Target[], parts: Parts): Promise<void> {
-  const { judge, credentials, controls, each, skip, waitSeconds, sleep } = parts;
+  const { judge, send, credentials, controls, each, skip, waitSeconds, sleep } = parts;
   const skipAll = (reason: string) => {
     for (const check of checks) skip(check, reason);
   };
@@ -47,7 +49,16 @@ export async function checkCredentials(targets: readonly Target[], parts: Parts)
 
   const scoped = accepted.filter(({ operation }) => needsScope(operation));
   if (scoped.length === 0) skip("missing-scope", "No operation requires a scope.");
-  for (const target of scoped) await use("missing-scope", await credentials.withoutScopeOf(target.operation), [target]);
+  for (const target of scoped) {
+    const wanted = await credentials.withoutScopeOf(target.operation);
+    const before = judge.findings.length;
+    await use("missing-scope", wanted, [target]);
+    const isFound = judge.findings.length > before;
+    if ("token" in wanted && !isFound) await checkForgedScopes(target, wanted.token, { judge });
+  }
+  // With a valid token, only what changes nothing.
+  const shown = accepted.filter((target) => controls.has(target));
+  await each(shown, (target) => checkForgedUser(target, credentials.valid.token, { judge, send }));
 
   await use("other-audience", credentials.otherAudience);
 

@@ -1,37 +1,48 @@
 /** Headers that a proxy sets for the service behind it, and that a service must not accept from a client. */
 
-const user = (scopes: string): Record<string, string> => ({
-  "Latchkey-User-Id": "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b",
-  "Latchkey-Username": "admin",
+const identity = ({ id, name, scopes }: { id: string; name: string; scopes: string }): Record<string, string> => ({
+  "Latchkey-User-Id": id,
+  "Latchkey-Username": name,
   "Latchkey-Scope": scopes,
   "Latchkey-Roles": "administrator",
   "Latchkey-Client-Id": "latchkey",
-  "X-User": "admin",
+  "X-User": name,
   "X-User-Id": "1",
-  "X-Username": "admin",
-  "X-User-Name": "admin",
-  "X-Remote-User": "admin",
-  "X-Forwarded-User": "admin",
-  "X-Auth-User": "admin",
-  "X-Auth-Request-User": "admin",
-  "X-Authenticated-User": "admin",
-  "X-WebAuth-User": "admin",
-  "Remote-User": "admin",
+  "X-Username": name,
+  "X-User-Name": name,
+  "X-Remote-User": name,
+  "X-Forwarded-User": name,
+  "X-Auth-User": name,
+  "X-Auth-Request-User": name,
+  "X-Authenticated-User": name,
+  "X-WebAuth-User": name,
+  "Remote-User": name,
   "Remote-Groups": "administrator",
   "X-Roles": "administrator",
   "X-Scopes": scopes,
 });
 
-/** Servers that turn `X-User` into the variable `HTTP_X_USER` cannot tell it from `X_User`, which a proxy may not remove. */
-const withUnderscores = (headers: Record<string, string>): Record<string, string> =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.replaceAll("-", "_"), value]));
+/**
+ * Servers that turn `X-User` into the variable `HTTP_X_USER` cannot tell it from `X_User`, which a proxy may not remove.
+ * @param user the values of the headers
+ */
+export function identityHeaders(user: { id: string; name: string; scopes: string }): Record<string, string>[] {
+  const headers = identity(user);
+  const spelled = (pattern: RegExp) =>
+    Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.replace(pattern, "_"), value]));
+  return [headers, spelled(/-/g), spelled(/-(?!.*-)/)];
+}
+
+const administrator = { id: "01932f6e-8f8a-7c3a-9d6c-0d0f5b1c2a3b", name: "admin" };
 
 type HeaderCheck = { check: string; headers: Record<string, string> };
 
 /** @param openPath the path of an operation that serves everyone */
 export const headerChecks = (scopes: readonly string[], openPath: string): HeaderCheck[] => [
-  { check: "identity-header", headers: user(scopes.join(" ")) },
-  { check: "identity-header", headers: withUnderscores(user(scopes.join(" "))) },
+  ...identityHeaders({ ...administrator, scopes: scopes.join(" ") }).map((headers) => ({
+    check: "identity-header",
+    headers,
+  })),
   {
     check: "forwarded-request",
     headers: {

@@ -3,6 +3,30 @@ import type { Mutation } from "../mutation.ts";
 /** `latchkey probe`. */
 export const probe: readonly Mutation[] = [
   {
+    name: "the probe does not see whose response it gets",
+    file: "src/cli/probe/identityChecks.ts",
+    find: "answer.body.includes(name)",
+    replace: "answer.body.length === 0",
+    test: "test/promises/probe.test.ts",
+    only: "a valid token and Latchkey-Username",
+  },
+  {
+    name: "the probe forges no aliases with one underscore",
+    file: "src/cli/probe/headers.ts",
+    find: ", spelled(/-(?!.*-)/)",
+    replace: "",
+    test: "test/promises/probe.test.ts",
+    only: "Latchkey-User_Id",
+  },
+  {
+    name: "the probe forges no scopes",
+    file: "src/cli/probe/credentialChecks.ts",
+    find: '"token" in wanted && !isFound',
+    replace: '"token" in wanted && isFound',
+    test: "test/promises/probe.test.ts",
+    only: "scopes of a header",
+  },
+  {
     name: "the probe takes every error for a refusal",
     file: "src/cli/probe/judge.ts",
     find: "(!isRefused(answer) && !differs)",
