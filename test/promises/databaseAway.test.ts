@@ -223,10 +223,11 @@ test("a query that times out because this process was busy is not logged as an o
   const { background, close } = openPools(postgres.url, 1, pino({}, { write: (line) => void lines.push(line) }));
   onTestFinished(close);
   await background.read((knex) => knex.raw("SELECT 1"));
-  const asking = background.read((knex) => knex.raw("SELECT pg_sleep(0.2)"));
+  const asking = background.read((knex) => knex.raw("SELECT pg_sleep(1)"));
   asking.catch(() => {});
   await vi.waitUntil(
     async () => (await service.sql("SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(%'")).length > 1,
+    { timeout: 5_000, interval: 5 },
   );
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);
   await expect(asking).rejects.toMatchObject({ slug: "database-unavailable" });

@@ -132,7 +132,7 @@ test("a password that waited too long is not hashed", async () => {
 });
 
 test("at most two hashes run at a time, and at most 64 wait", async () => {
-  const hasher = passwordHasher({ memoryKiB: 8192, passes: 1 }, () => {});
+  const hasher = passwordHasher({ memoryKiB: 32_768, passes: 1 }, () => {});
   const slots = 6;
   const tasks = Array.from({ length: slots + 70 }, (_, index) =>
     // With enough time for a busy machine.

@@ -52,7 +52,8 @@ describe("the metrics", () => {
     ['latchkey_signing_key_info{algorithm="ES256"}', 1],
     [`latchkey_info{version="${JSON.parse(readFileSync("package.json", "utf8")).version}"}`, 1],
   ])("%s is %d", async (series, value) => {
-    expect(valueIn(await read(), series)).toBe(value);
+    // Events are written in the background, over connections to the same database.
+    await expect.poll(async () => valueIn(await read(), series), { timeout: 5_000 }).toBe(value);
   });
 
   test("count no request before the first one of a client: the service's own warm-up is no traffic", async () => {

@@ -226,7 +226,7 @@ describe("the list", () => {
     await lookAt(now + 300_000); // the first entry has expired, the second has not
     expect(revoked()).toBe(true);
     await lookAt(now + 400_000);
-    expect(list.size()).toBe(0);
+    await vi.waitUntil(() => list.size() === 0, 5_000);
     await list.close();
     await database.close();
   });

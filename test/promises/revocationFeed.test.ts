@@ -280,7 +280,7 @@ describe("while followers wait", () => {
     const { cursor } = await startFollower();
     const waiting = Array.from({ length: 12 }, () => here.send("GET", revocationsAfter(cursor, 10), { basic }));
     await untilHeld(12);
-    expect(await metric("latchkey_database_connections_used")).toBe(0);
+    await expect.poll(() => metric("latchkey_database_connections_used"), { timeout: 5_000 }).toBe(0);
     expect((await here.send("GET", "/api/sessions", { basic })).status).toBe(200);
     const id = await revokeToken();
     for (const answer of await Promise.all(waiting)) expect(subjectsOf(answer)).toContain(id);

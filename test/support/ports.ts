@@ -1,13 +1,30 @@
 /** Ports of this machine for servers that tests start. */
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterTest } from "./afterTest.ts";
 
-/** Returns ports that nothing listens on. All are held until all are known. */
+/**
+ * Returns ports that nothing listens on. All are held until all are known. They are below those that systems choose by themselves
+ * (from 32768 on Linux), so that no other program gets one before it is used, or while its server is stopped.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(servers.map(listening));
+  const servers: Server[] = [];
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = randomInt(20_000, 32_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    if (
+      !(await once(server, "listening").then(
+        () => true,
+        () => false,
+      ))
+    )
+      continue;
+    servers.push(server);
+    ports.push(port);
+  }
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
 }
