@@ -30,7 +30,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import pg from "pg";
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { startEmbeddedPostgres } from "../../src/database/embedded/postgres.ts";
 import { superuser } from "../../src/database/embedded/roles.ts";
 import { migrate } from "../../src/database/migrate.ts";
@@ -157,6 +157,12 @@ function kill(processes: { pid: number }[], signal: NodeJS.Signals = "SIGKILL"):
   }
 }
 
+/** All are stopped first, so that none can react to the end of another. */
+function killTogether(processes: { pid: number }[]): void {
+  kill(processes, "SIGSTOP");
+  kill(processes);
+}
+
 async function nothingIsLeftOf(dataDir: string, host: string): Promise<void> {
   await eventually(`the end of all processes of ${dataDir}`, async () => (await processesOf(dataDir)).length === 0);
   expect(await readdir(host).catch(() => [])).toEqual([]);
@@ -280,8 +286,6 @@ async function copyApp(folder: string): Promise<{ app: string; native: string; s
   });
   return { app, native: join(installed, "native"), shared };
 }
-
-vi.setConfig({ testTimeout: 30_000 });
 
 /** These two mostly wait, so they run beside the other tests. */
 const slow: { unready?: Promise<Outcome>; frozen?: Promise<Outcome> } = {};
@@ -425,7 +429,7 @@ test("runs on a private Unix socket, durably, in the data directory; the second 
   expect(await query(second.connection, "SELECT one FROM kept")).toEqual([{ one: 1 }]);
   await second.stop();
   console.info(`first start ${Math.round(firstMs)} ms, second start ${Math.round(secondMs)} ms`);
-  expect(firstMs).toBeLessThan(6_000); // about 0.7 s on a quiet machine
+  expect(firstMs).toBeLessThan(20_000); // about 0.7 s on a quiet machine, seconds where the disk syncs slowly
   expect(secondMs).toBeLessThan(2_000); // about 0.05 s
 });
 
@@ -456,17 +460,26 @@ test("copes with quotes, commas and spaces in a short path", async () => {
 
 test("a kill during creation leaves no partial database", async () => {
   const dataDir = join(await makeFolder(), "data");
+  const made = join(dataDir, "postgres");
+  const works = async () => {
+    const service = await readyService(dataDir);
+    expect(await query(service.connection, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+    service.child.kill("SIGTERM");
+    await hasEnded(service);
+    await nothingIsLeftOf(dataDir, service.connection.host);
+  };
   for (const halfMade of ["postgres.new", "postgres.new/PG_VERSION", "postgres.new/global/pg_control"]) {
-    const service = startService(dataDir);
-    await eventually(halfMade, () => exists(join(dataDir, halfMade)));
-    await end(service.child);
-    expect(await exists(join(dataDir, "postgres"))).toBe(false);
+    for (;;) {
+      const service = startService(dataDir);
+      await eventually(halfMade, async () => (await exists(join(dataDir, halfMade))) || exists(made));
+      await end(service.child);
+      if (!(await exists(made))) break;
+      // The creation ended before the kill: the database is complete. Another one is made.
+      await works();
+      await rm(made, { recursive: true });
+    }
   }
-  const service = await readyService(dataDir);
-  expect(await query(service.connection, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
-  service.child.kill("SIGTERM");
-  await hasEnded(service);
-  await nothingIsLeftOf(dataDir, service.connection.host);
+  await works();
 });
 
 test("Postgres shuts down however Node ends", async () => {
@@ -503,7 +516,7 @@ test("starts again at once after Node was killed, with all acknowledged rows", a
 test("starts again after Node, the watchdog and all of Postgres were killed", async () => {
   const dataDir = await makeDataDir();
   const service = await writingService(dataDir);
-  kill([service, ...(await processesOf(dataDir))]);
+  killTogether([service, ...(await processesOf(dataDir))]);
   const acknowledged = await service.writing;
   expect(await exists(join(dataDir, "postgres/postmaster.pid"))).toBe(true);
   expect(await exists(join(dataDir, "postgres.run/.s.PGSQL.5432"))).toBe(true);
@@ -516,8 +529,7 @@ test("finds and stops the Postgres left after Node and the watchdog were killed"
   await query(service.connection, "CREATE TABLE acknowledged AS SELECT generate_series(1, 1000) AS number");
   const shells = (await processesOf(dataDir)).filter(isShell);
   expect(shells).toHaveLength(2);
-  kill([service, ...shells], "SIGSTOP"); // so that none can react to the end of another
-  kill([...shells, service]);
+  killTogether([service, ...shells]);
   await eventually("the end of the watchdog", async () => !(await processesOf(dataDir)).some(isShell));
   const orphan = await postmasterPid(dataDir);
   expect(await countRows(service.connection)).toBe(1000);
@@ -530,7 +542,7 @@ test("does not mistake another process for a killed Postgres", async () => {
   const service = await readyService(dataDir);
   await query(service.connection, "CREATE TABLE acknowledged AS SELECT generate_series(1, 10) AS number");
   const owner = (await stat(service.dataDirectory)).uid;
-  kill([service, ...(await processesOf(dataDir))]);
+  killTogether([service, ...(await processesOf(dataDir))]);
   await eventually("their end", async () => (await processesOf(dataDir)).length === 0);
   // As in a container, where process ids are reused: the postmaster's id now belongs to another process of its user.
   const innocent = spawn("sleep", ["60"], { stdio: "ignore", uid: owner });
@@ -732,7 +744,7 @@ if (amRoot) {
     expect((await stat(dataDir)).mode & 0o777).toBe(0o700);
     const commands = (await processesOf(dataDir)).map(({ command }) => command);
     expect(commands.some((command) => command.includes(`-D ${join(dataDir, "postgres")} `))).toBe(true);
-    kill([service, ...(await processesOf(dataDir))]);
+    killTogether([service, ...(await processesOf(dataDir))]);
     await hasEnded(service);
     const again = await readyService(dataDir, { uid: NOBODY });
     expect(again.stderr()).toBe("");
