@@ -1,4 +1,4 @@
-/** The pages for sign-in, registration, consent and sign-out, in Chromium with JavaScript disabled. */
+/** The pages for sign-in, registration, consent, devices and sign-out, in Chromium with JavaScript disabled. */
 
 import { mkdirSync } from "node:fs";
 import { createServer } from "node:http";
@@ -6,7 +6,7 @@ import type { BrowserContextOptions, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
 import { startBrowser } from "../support/browser.ts";
-import { insertClient } from "../support/clientRows.ts";
+import { deviceCodeGrant, insertClient } from "../support/clientRows.ts";
 import { storeClient } from "../support/pageBrowser.ts";
 import { listen } from "../support/ports.ts";
 import { password, startTestService } from "../support/service.ts";
@@ -129,6 +129,34 @@ test("a user denies a client, as another user than the one who was signed in", a
   expect(sessions.json.sessions).toEqual([]);
 });
 
+const device = await insertClient(service, { name: "Television", authentication: "none" });
+/** Begins as the device does. */
+async function startDevice(): Promise<{ device_code: string; user_code: string; verification_uri: string }> {
+  const form = { client_id: device.id, scope: "openid account:read" };
+  return (await service.send("POST", "/oauth/device-authorization", { form })).json;
+}
+
+test("a user enters the code of a device, signs in, and connects it", async () => {
+  const { username } = await service.register();
+  const { device_code, user_code, verification_uri } = await startDevice();
+  const page = await openBrowser();
+  await page.goto(service.url + new URL(verification_uri).pathname);
+  await fillIn(page, username);
+  await press(page, "Sign in");
+  await page.getByLabel("Code").fill("BBBB-BBBB");
+  await press(page, "Continue");
+  await expect(page.getByRole("alert").textContent()).resolves.toBe("This code is wrong or has expired.");
+  await page.getByLabel("Code").fill(user_code.toLowerCase().replace("-", " "));
+  await press(page, "Continue");
+  await expect(page.getByRole("heading", { level: 1 }).textContent()).resolves.toBe("Connect Television?");
+  await page.getByText(user_code).waitFor();
+  await press(page, "Connect");
+  await page.getByText("The device is connected").waitFor();
+  const form = { grant_type: deviceCodeGrant, device_code, client_id: device.id };
+  expect((await service.send("POST", "/oauth/token", { form })).status).toBe(200);
+  expect(page.complaints).toEqual([expect.stringContaining("400 (Bad Request)")]);
+});
+
 test("a person registers on the page, and corrects what is not accepted", async () => {
   const taken = await service.register();
   const page = await openBrowser();
@@ -245,6 +273,15 @@ describe.each<Look>(["light", "dark", "phone"])("%s", (look) => {
     await press(page, "Sign in");
     await page.getByText(`Signed in as ${username}.`).waitFor();
     await seen("consent");
+    const { user_code } = await startDevice();
+    await page.goto(`${service.url}/oauth/device`);
+    await seen("device");
+    await page.getByLabel("Code").fill(user_code);
+    await press(page, "Continue");
+    await page.getByText(user_code).waitFor();
+    await seen("device-confirm");
+    await press(page, "Cancel");
+    await seen("device-cancelled");
     await page.goto(`${service.url}/oauth/sign-out`);
     await seen("sign-out");
     await press(page, "Sign out");
