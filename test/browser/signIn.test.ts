@@ -260,6 +260,8 @@ describe.each<Look>(["light", "dark", "phone"])("%s", (look) => {
     };
     await page.goto(authorizationUrl());
     await seen("sign-in");
+    const colour = () => getComputedStyle(document.querySelector("button") as Element).backgroundColor;
+    expect(await page.evaluate(colour)).toBe("rgb(124, 58, 237)"); // PAGES_COLOR
     await expect(page.evaluate(() => document.activeElement?.id)).resolves.toBe("username");
     await fillIn(page, username, "a wrong password");
     await press(page, "Sign in");

@@ -52,6 +52,13 @@ describeOperation("getAuthorization", {
         });
         expect(Date.parse(answer.json.expires_at) - Date.now()).toBeGreaterThan(500_000);
       },
+      "without a consent for a first-party client": async () => {
+        const own = await registerApp(service, administrator, { first_party: true, public: false });
+        const asked = await createBrowser(service).authorize(requestOf(own).query);
+        const id = parametersOf(asked.header("location") ?? "")["authorization_id"];
+        const answer = await service.send("GET", `/api/authorizations/${id}`, { basic });
+        expect(answer.json).toMatchObject({ consent_required: false });
+      },
       "without the scopes that the user does not have": async () => {
         const other = await registerApp(service, administrator, { scopes: ["users:read", "account:read"] });
         const asked = await createBrowser(service).authorize(requestOf(other, { scope: undefined }).query);

@@ -140,6 +140,8 @@ describe("another user who is signed in", () => {
     }
     expect((await call("miguel", "GET")).status).toBe(200);
     expect((await call("miguel", "POST")).json.redirect_uri).toContain("?code=");
+    const silent = await createBrowser(team).authorize(requestOf(app, { id_token_hint: hint, prompt: "none" }).query);
+    expect(resultOf(silent)).toMatchObject({ error: "login_required" });
     await team.close();
   });
 });

@@ -86,6 +86,20 @@ describe("escaping", () => {
     expect(body).not.toContain("Terms");
   });
 
+  test("a client can link to its policy and its terms", () => {
+    const pages = createPages({ name: "x", logoUrl: undefined, color: "#000000", isRegistrationOpen: false });
+    const { body } = pages.consentPage({
+      client: { name: "x", policyUri: "https://a.example/policy", tosUri: "https://a.example/terms" },
+      scopes: [],
+      username: "x",
+      state: {},
+      host: "x",
+      formTarget: "https://x",
+    });
+    expect(body).toMatch(/<a href="https:\/\/a\.example\/policy"[^>]*>Privacy policy<\/a>/);
+    expect(body).toMatch(/<a href="https:\/\/a\.example\/terms"[^>]*>Terms of service<\/a>/);
+  });
+
   test("a link cannot put a message on an error page", async () => {
     for (const path of ["/oauth/sign-in", "/oauth/sign-out", "/oauth/device", "/oauth/authorize"]) {
       const message = "Your account is locked. Call 0800 123.";
