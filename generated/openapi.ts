@@ -853,7 +853,7 @@ export interface paths {
         };
         /**
          * Ask a user for authorization
-         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client or its redirect URI is not right, the response is a page. So are errors of a client that registered itself, unless it is a program on the user's device, until the user has decided. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
+         * @description A client sends the user's browser here, to get an authorization code (OAuth 2.1, section 4.1; OpenID Connect Core, section 3.1.2). PKCE with `S256` is required. The browser continues at a page where the user signs in or decides, or returns to the client at once. It returns to `redirect_uri` with `code`, or with `error` and `error_description`, and with `state` and `iss` (RFC 9207). If the client is unknown or the redirect URI is not registered, the response is an error page. Until the user has decided, errors of a client that registered itself are shown on a page as well, unless it returns to a loopback address or a private-use scheme. Each parameter may occur once. Unknown parameters are ignored. `request`, `request_uri` and `registration` are refused.
          */
         get: operations["authorize"];
         put?: never;
@@ -4321,7 +4321,7 @@ export interface components {
                 };
             };
         };
-        /** @description Too many wrong passwords or client credentials, or too many new clients. Nothing was checked. */
+        /** @description Too many wrong passwords or client credentials, or too many new clients. */
         OAuthTooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -6733,7 +6733,7 @@ export interface operations {
                  */
                 prompt?: string;
                 /**
-                 * @description The number of seconds since the user signed in after which they sign in again.
+                 * @description The maximum age of the sign-in, in seconds. If it is older, the user signs in again.
                  * @example 3600
                  */
                 max_age?: string;

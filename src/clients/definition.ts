@@ -7,7 +7,7 @@ import { canActForUsers } from "./grantTypes.ts";
 import { linkFault, redirectUriFault } from "./redirectUris.ts";
 import type { ClientDefinition } from "./storeTypes.ts";
 
-/** As long as the contract allows. */
+/** The maximum length of a `detail` in the contract. */
 const maxDetailLength = 512;
 
 /**
@@ -22,7 +22,7 @@ export function requireUsable(client: ClientDefinition): void {
   requireUris(client);
   const hasKeys = jwks !== null || jwksUri !== null;
   if (authentication === "private_key_jwt") {
-    if (!hasKeys) throw invalid("#/jwks", "is required for private_key_jwt, or jwks_uri");
+    if (!hasKeys) throw invalid("#/jwks", "is required for private_key_jwt, unless jwks_uri is given");
     if (jwks && jwksUri !== null) throw invalid("#/jwks_uri", "must not be given together with jwks");
   } else if (hasKeys) {
     throw invalid(jwks ? "#/jwks" : "#/jwks_uri", "is for private_key_jwt only");

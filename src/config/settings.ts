@@ -1,4 +1,4 @@
-/** Every setting: its default, what is allowed, its help and its schema. */
+/** All settings, with those of credentialSettings.ts and pageSettings.ts: their defaults, what is allowed, their help and their schemas. */
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import proxyAddr from "proxy-addr";

@@ -198,9 +198,9 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
 }
 
 /**
- * A page with many files sends as many requests at once. Those of one client with the same password share one check of it, which
- * would take longer than a request may wait if each had its own. A check that is in progress has not yet read whether the password
- * was replaced, so that nothing is accepted for longer.
+ * A page with many files sends many requests at once. Requests of one client with the same password share one check, because
+ * separate checks would take longer than a request may wait. A check in progress has not yet read whether the password was
+ * replaced, so sharing it accepts no password for longer.
  */
 function shareChecks(check: Verifiers["password"]): Verifiers["password"] {
   const inProgress = new Map<string, Promise<PasswordPrincipal>>();

@@ -35,7 +35,7 @@ export function introspectToken(parts: IntrospectionParts): GuardingHandler<"int
     const client = await authenticateClient({ authorization, parameters });
     // Anyone can claim to be a public client.
     if (client.authentication === "none") throw new Problem("invalid-client");
-    // What users may allow a client that registered itself is nothing that the client may do by itself.
+    // A client that registered itself has its scopes only for users who allow them, not for itself.
     if (client.registration === "administrator" && client.scopes.includes(introspectionScope)) return;
     audit("scope-refused", { clientId: client.id, scope: introspectionScope });
     throw insufficientScope([introspectionScope]);

@@ -150,7 +150,7 @@ function unlessRefused(verify: () => Found | Promise<Found>): Found | Promise<Fo
   }
 }
 
-/** A newer version of what the claims depend on revokes the token, so that they are current. */
+/** The claims are current, because a change of anything that they depend on revokes the token. */
 function byClaims(principal: ApiTokenPrincipal | ClientPrincipal): Allowed {
   const { scopes } = principal;
   const isUser = principal.proof === "api-token";

@@ -22,7 +22,7 @@ export type UsedProofs = {
 
 export type UsedProofStore = {
   /**
-   * @param proof `isDurable`: it stays stored if the database crashes as soon as this is resolved
+   * @param proof `isDurable`: once this is resolved, a crash of the database does not lose the proof
    * @returns whether the digest was not stored before
    */
   insert(proof: { digest: Buffer; expiresAt: Date; isDurable: boolean }): Promise<boolean>;

@@ -133,7 +133,7 @@ export function stopOnSignals({ stop, reload }: Pick<Shutdown, "stop" | "reload"
   });
 }
 
-/** The new listener is added before those of main.ts are removed: without any, Node would lose a signal that it has received. */
+/** The new listener is added before those of cli/earlySignals.ts are removed: without any, Node would lose a signal that it has received. */
 function replaceListeners(signal: NodeJS.Signals, listener: () => void): void {
   const earlier = process.listeners(signal);
   process.on(signal, listener);

@@ -36,7 +36,7 @@ export type RecentEntries = {
 type Step = {
   entries: readonly Revocation[];
   end: Cursor;
-  /** A client whose position is at least this one has the entries. `undefined` within a read, where only its own cursor fits. */
+  /** A client at this snapshot or a later one has the entries. `undefined` in the middle of a read, where only the cursor `end` matches. */
   reached: string | undefined;
 };
 
@@ -45,7 +45,7 @@ export function createRecentEntries(): RecentEntries {
   let steps: Step[] = [];
   let head: Cursor = { position: { server: "", snapshot: "" }, atMs: 0 };
   let kept = 0;
-  /** What a client that has a step lacks. A thousand of them wait at the same step, and share one list of the next entries. */
+  /** The entries that a client lacks after each step. Many clients wait at the same step, so they share one list. */
   const lacking = new Map<Step, FoundEntries>();
 
   const push = (step: Step): void => {

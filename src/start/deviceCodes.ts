@@ -31,7 +31,7 @@ export function openDeviceCodes(
   }: EarlierParts,
 ): DeviceCodes {
   const parts = {
-    // A user has few reasons to mistype more often than a password.
+    // Users mistype a code about as often as a password, so the quotas are the same.
     quotas: { network: config.throttleAddress, user: config.throttleAccount },
     store: attemptStore(database),
     keys: throttleKeys(secretKeys.counting),

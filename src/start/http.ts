@@ -162,7 +162,7 @@ function guardOf({ operations }: Contract, id: OperationId, authenticator: Servi
     });
 }
 
-/** Warms up an app that shares the API, but does not count, trace or log its requests. @returns the app that does */
+/** Warms up the API with an app that does not count, trace or log requests. @returns the app that counts, traces and logs them */
 async function createWarmApp(
   { config, log }: StartContext,
   { observability: { metrics, tracing } }: EarlierStages,

@@ -32,7 +32,7 @@ export type Remembered = {
 
 /** The end of a signature or key has enough random bits, and is faster to look up than the whole. */
 const keyLength = 24;
-/** A credential that was used is kept, but a new one does not make more than this number be considered. */
+/** An eviction skips credentials that were used since the last one, but at most this number of them. */
 const maxSecondChances = 8;
 
 export function createRemembered(maxSize: number): Remembered {

@@ -93,7 +93,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     for (const end of waiting ?? []) end();
     waiting = undefined;
   });
-  /** Nothing of a request stays when its time is over: Latchkey may be away for long. */
+  /** Removes its timer and callback when the wait ends: otherwise they would accumulate during a long outage of Latchkey. */
   const untilLoaded = (): Promise<void> =>
     new Promise((resolve) => {
       const end = () => {

@@ -72,7 +72,7 @@ const maxOperations = 10_000;
 /** Characters of all paths, with each base path. */
 const maxPathsLength = 1_000_000;
 const maxProblems = 1_000;
-/** Alternatives of what a request needs that matches several operations. */
+/** The maximum number of combined alternatives for a request that matches several operations. */
 const maxCombined = 1_000;
 
 /**

@@ -150,7 +150,7 @@ export const missingScopes = (alternatives: Alternatives, hasScope: (scope: stri
 export const fewestMissing = (missing: Alternatives): readonly string[] =>
   missing.reduce((fewest, other) => (other.length < fewest.length ? other : fewest));
 
-/** What a request needs that two operations match: the rights of both. */
+/** The combined security of two operations that match the same request, which must satisfy both. */
 export function both(one: Security, other: Security): Security {
   const combined = (name: "alternatives" | "basicAlternatives" | "bearerAlternatives") => [
     ...one[name].flatMap((some) => other[name].map((more) => unique([...some, ...more]))),
