@@ -835,7 +835,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke a token by its value
-         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required. If a registered client authenticates as at `POST /oauth/token`, only its own tokens are revoked. The response is the same for a text that is no valid token, and for a token of another client.
+         * @description Revokes an access token, a refresh token or an API key (RFC 7009). Revoking a token of a session also ends the session and revokes its other tokens. This instance rejects them immediately, every other instance within a second. The token is the only credential that is required. If a registered client authenticates as at `POST /oauth/token`, only its own tokens are revoked. The response is the same for a text that is not a valid token, and for a token of another client.
          */
         post: operations["revokeOAuthToken"];
         delete?: never;
@@ -877,7 +877,7 @@ export interface paths {
         };
         /**
          * Get what a client asks for
-         * @description For a page of your own that replaces the pages of this service (`AUTHORIZATION_PAGE_URL`). `GET /oauth/authorize` sends the browser to that page with `authorization_id`. The first user who gets the request here is the only one who can decide. It expires after ten minutes. If the client requires a sign-in that is more recent than that of the credentials, the response is a 403 `login-required`: get the request again with the password, or with a token that was issued for it.
+         * @description For a page of your own that replaces the pages of this service (`AUTHORIZATION_PAGE_URL`). `GET /oauth/authorize` sends the browser to that page with `authorization_id`. The first user who gets the request here is the only one who can decide. It expires after ten minutes. If the client requires a sign-in that is more recent than that of the credentials, the response is a 403 `login-required`: get the request again with the password, or with a new token that was issued for the password.
          */
         get: operations["getAuthorization"];
         put?: never;
@@ -941,7 +941,7 @@ export interface paths {
         };
         /**
          * Get the sign-in page
-         * @description A page for browsers, without scripts. `GET /oauth/authorize` and the device page redirect to it. It is shown to a user who is signed in as well, so that another user can sign in.
+         * @description A page for browsers, without scripts. `GET /oauth/authorize` and the device page redirect to it. A user who is already signed in sees it too, so that another user can sign in.
          */
         get: operations["getSignInPage"];
         put?: never;
@@ -1037,7 +1037,7 @@ export interface paths {
         };
         /**
          * Get the sign-out page
-         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). Asks whether to end the session of the browser, because any site can link to this page. Without a session, it says that the user is signed out, or returns the user to `post_logout_redirect_uri`, unless the client has registered itself: then only to a loopback address or a private scheme. If a parameter is wrong, the response is a page, and the user is not redirected. Each parameter may occur once. Unknown parameters are ignored.
+         * @description The `end_session_endpoint` of OpenID Connect (RP-Initiated Logout, section 2). The page asks whether to end the browser's session, because any site can link to it. If there is no session, the user returns to `post_logout_redirect_uri`. If the client has registered itself, the user returns only to a loopback address or a private-use scheme. Otherwise, the page says that the user is signed out. If a parameter is wrong, the response is a page, and the user is not redirected. Each parameter may occur once. Unknown parameters are ignored.
          */
         get: operations["getSignOutPage"];
         put?: never;
@@ -2658,7 +2658,7 @@ export interface components {
              */
             token_type: "access_token" | "DPoP" | "api_key" | "refresh_token";
             /**
-             * @description What the token allows now, separated by spaces: the scopes of the credential that the user has. Empty if it allows nothing. For a token for this service, these are scopes of this service, also if the token is not limited. Absent for a refresh token, which allows nothing at any service.
+             * @description The scopes that the token allows now, separated by spaces: those of the credential's scopes that the user has. Empty if it allows nothing. For a token for this service, these are scopes of this service, even if the token is not limited. Absent for a refresh token, which allows nothing at any service.
              * @example orders:read
              */
             scope?: string;
@@ -2819,7 +2819,7 @@ export interface components {
              */
             prompt?: string;
             /**
-             * @description The number of seconds after which the user signs in again.
+             * @description The maximum age of the sign-in, in seconds. If it is older, the user signs in again.
              * @example 3600
              */
             max_age?: string;
@@ -4042,7 +4042,7 @@ export interface components {
                 "text/html": components["schemas"]["Page"];
             };
         };
-        /** @description The body is no form in UTF-8, or it is compressed. */
+        /** @description The body is not a form in UTF-8, or it is compressed. */
         UnsupportedPage: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -4411,7 +4411,7 @@ export interface components {
          */
         RequiredAuthorization: components["schemas"]["SealedAuthorization"];
         /**
-         * @description The code that a device shows. The user types it, so that it can have any form.
+         * @description The code that a device shows. The user types it, so it can have any form.
          * @example WDJB-MJHT
          */
         UserCode: string;
@@ -4421,7 +4421,7 @@ export interface components {
          */
         SessionCookie: string;
         /**
-         * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+         * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
          * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
          */
         BrowserCookie: string;
@@ -6728,7 +6728,7 @@ export interface operations {
                  */
                 nonce?: string;
                 /**
-                 * @description `none` (no page is shown), or any of `login` (the user signs in again), `select_account` (as `login`) and `consent` (the user is asked even if they have allowed it before), separated by spaces. Where the team has pages of its own (`AUTHORIZATION_PAGE_URL`), the response to `none` is always `login_required`.
+                 * @description `none` (no page is shown), or any of `login` (the user signs in again), `select_account` (as `login`) and `consent` (the user is asked even if they have allowed it before), separated by spaces. If the team has pages of its own (`AUTHORIZATION_PAGE_URL`), the response to `none` is always `login_required`.
                  * @example login
                  */
                 prompt?: string;
@@ -6767,7 +6767,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -6973,7 +6973,7 @@ export interface operations {
                  */
                 authorization?: components["parameters"]["SealedAuthorization"];
                 /**
-                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @description The code that a device shows. The user types it, so it can have any form.
                  * @example WDJB-MJHT
                  */
                 user_code?: components["parameters"]["UserCode"];
@@ -6987,7 +6987,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7014,7 +7014,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7046,7 +7046,7 @@ export interface operations {
                  */
                 authorization?: components["parameters"]["SealedAuthorization"];
                 /**
-                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @description The code that a device shows. The user types it, so it can have any form.
                  * @example WDJB-MJHT
                  */
                 user_code?: components["parameters"]["UserCode"];
@@ -7060,7 +7060,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7088,7 +7088,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7130,7 +7130,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7158,7 +7158,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7184,7 +7184,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The code that a device shows. The user types it, so that it can have any form.
+                 * @description The code that a device shows. The user types it, so it can have any form.
                  * @example WDJB-MJHT
                  */
                 user_code?: components["parameters"]["UserCode"];
@@ -7198,7 +7198,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7226,7 +7226,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7284,7 +7284,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];
@@ -7334,7 +7334,7 @@ export interface operations {
                  */
                 "__Host-latchkey"?: components["parameters"]["SessionCookie"];
                 /**
-                 * @description Binds authorization requests and forms to the browser, also before a user has signed in. A value of another form is ignored.
+                 * @description Binds authorization requests and forms to the browser, even before a user has signed in. A value of another form is ignored.
                  * @example Rk3nV8yXw1tQz6bH0cJ5mLpA9eGoiSdF2uY7vZkq3mX
                  */
                 "__Host-latchkey-browser"?: components["parameters"]["BrowserCookie"];

@@ -34,8 +34,8 @@ export const defineProbe: Define = (probe, execute) => {
     .option("--other-audience <audience>", "another registered API, for a token that must be rejected")
     .option("--wait <seconds>", "how long to wait at most for a token to expire", parseSeconds, 60)
     .option("--unsafe-methods", "send POST, PUT, PATCH and DELETE too; what gets through changes data")
-    .option("--max-requests <number>", "send no more requests", parseLimit, 10_000)
-    .option("--time-limit <seconds>", "end after this time, in addition to that of --wait", parseSeconds, 600)
+    .option("--max-requests <number>", "maximum number of requests", parseLimit, 10_000)
+    .option("--time-limit <seconds>", "maximum duration, to which that of --wait is added", parseSeconds, 600)
     .option("--json", optionTexts.json)
     .addHelpText(
       "after",

@@ -28,7 +28,7 @@ type ClientRequest = {
 };
 
 /**
- * Without a promise for a secret of a client that is in memory.
+ * Returns no promise if the client is in memory and authenticates with a secret.
  * @throws {Problem} `invalid-client`, `invalid-request` if the request authenticates in two ways or is malformed,
  * `too-many-requests`, `database-unavailable`, `revocations-stale`
  */
@@ -127,7 +127,7 @@ function requireSameId(parameter: string | undefined, authenticated: string): vo
 
 /**
  * Both parts of Basic credentials are encoded as in a form (RFC 6749, section 2.3.1). Our ids and secrets are the same when encoded,
- * except for URLs as ids. Many clients send those without encoding, so that a malformed escape stays as it is.
+ * except for URLs as ids. Many clients send those without encoding, so a malformed escape stays as it is.
  */
 function formDecode(text: string): string {
   try {

@@ -11,8 +11,8 @@ import type { ClientDefinition } from "./storeTypes.ts";
 const maxDetailLength = 512;
 
 /**
- * @throws {Problem} `invalid-request` for a client that could not be used, or would not be safe. Its pointers are those of the
- * contract's members
+ * @throws {Problem} `invalid-request` if the client could not be used, or would not be safe. Its pointers name members of the
+ * contract
  */
 export function requireUsable(client: ClientDefinition): void {
   const { name, authentication, jwks, jwksUri } = client;
@@ -58,12 +58,12 @@ function requireUris({ redirectUris, postLogoutRedirectUris, ...links }: ClientD
   if (first) throw new Problem("invalid-request", { errors: [first, ...others.slice(0, maxErrors - 1)] });
 }
 
-/** As many as the contract allows in a problem. */
+/** The maximum number of errors that the contract allows in a problem. */
 const maxErrors = 20;
 
 const linkFaultOf = (uri: string | null): string | undefined => (uri === null ? undefined : linkFault(uri));
 
-/** The algorithms of each type of key. A key without `alg` is for all of its type. */
+/** The algorithms of each key type. A key without `alg` is for all algorithms of its type. */
 const keyAlgorithms: Record<string, readonly string[]> = {
   "ec prime256v1": ["ES256"],
   ed25519: ["Ed25519", "EdDSA"],

@@ -20,7 +20,7 @@ export const methodNames = {
   private_key_jwt: "private_key_jwt",
 } as const satisfies Record<ClientAuthenticationMethod, string>;
 
-/** In the names of RFC 7591. What the client does not have is absent. */
+/** Uses the names of RFC 7591. Omits what the client does not have. */
 function represent(client: RegisteredClient): components["schemas"]["ClientRegistration"] {
   const optional = {
     jwks: client.jwks,

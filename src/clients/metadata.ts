@@ -20,7 +20,7 @@ const token = z.string().max(128);
 const part = (min: number, max: number, characters = "\\w-") =>
   z.string().regex(new RegExp(`^[${characters}]{${min},${max}}$`));
 
-/** As the contract describes keys. Their other members are not stored, because nothing uses them, and the database has no NUL. */
+/** A key as the contract describes it. Other members are not stored: nothing uses them, and the database cannot store NUL. */
 const publicKey = z
   .record(z.string(), z.unknown())
   .refine((key) => !hasSecretPart(key), "is not a public key")

@@ -25,7 +25,7 @@ export type ClientDefinition = {
   audiences: readonly string[];
   /** Users are not asked for their consent. */
   isFirstParty: boolean;
-  /** Of `private_key_jwt`. */
+  /** The keys for `private_key_jwt`. */
   jwks: { keys: readonly Record<string, unknown>[] } | null;
   jwksUri: string | null;
   logoUri: string | null;
@@ -42,7 +42,7 @@ type StoredClient = ClientDefinition & {
   registration: Registration;
   /** When the document at the URL that is the id has to be fetched again; null for other clients. */
   documentExpiresAt: Date | null;
-  /** Drawn anew by each change. */
+  /** Each change assigns a new value. */
   version: number;
   createdAt: Date;
   updatedAt: Date;

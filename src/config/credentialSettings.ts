@@ -14,7 +14,7 @@ export const credentialSettings = {
     fallback: undefined,
     critical: true,
     allowed: "an http or https URL of at most 1024 characters, without fragment",
-    help: "Page of your own that replaces the pages for sign-in and consent: GET /oauth/authorize sends browsers there with authorization_id, and the page uses /api/authorizations/{id}.",
+    help: "Page of your own that replaces the pages for sign-in and consent of authorizations, not those of devices: GET /oauth/authorize sends browsers there with authorization_id, and the page uses /api/authorizations/{id}.",
     schema: z
       .string()
       .refine((value) => {

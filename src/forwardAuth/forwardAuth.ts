@@ -44,7 +44,7 @@ export type Question = {
 
 /** Whose request it is. */
 export type Identity = {
-  /** Of the user. `undefined` for a client that acts for itself. */
+  /** The id of the user. `undefined` for a client that acts for itself. */
   userId: UserId | undefined;
   username: string | undefined;
   /** Scopes of the API, or of this service without an audience. */
@@ -171,7 +171,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
   }
 
   async function identify(principal: AnyPrincipal, api: ProtectedApi | undefined): Promise<Identity> {
-    // A token for an API says what it allows, so that no query is needed.
+    // A token for an API says what it allows, so no query is needed.
     if (principal.proof === "client-token") {
       const { clientId, scopes } = principal;
       return { userId: undefined, username: undefined, scopes: [...scopes], roles: [], clientId };
@@ -224,7 +224,8 @@ function requireKeyFor({ scopes }: ProtectedApi, principal: ApiKeyPrincipal): Ap
 }
 
 /**
- * What a user has allowed a client at this service says nothing about an application that has neither an audience nor a scope.
+ * Rejects a delegated token. The user allowed the client to use this service, not an application that has neither an audience nor
+ * a scope.
  * @throws {Problem} `invalid-token`
  */
 function requireNotDelegated(principal: AnyPrincipal): void {
@@ -239,7 +240,7 @@ const ruleOf = (operation: ContractOperation): Rule => ({
   isOptional: operation.allowsAnonymous,
 });
 
-/** Scopes that the proxy names are needed in any case, so that credentials are, too. */
+/** The scopes that the proxy names are always required, so credentials are always required too. */
 function withScopes(rule: Rule, scopes: readonly string[]): Rule {
   const { password, bearer } = rule.isOpen ? anyCredential : rule;
   const add = (alternatives: Alternatives) => alternatives.map((others) => [...others, ...scopes]);

@@ -68,7 +68,7 @@ export function forwardedRequest(headers: ForwardedHeaders): ForwardedRequest {
   return { method, target };
 }
 
-/** A proxy that sends one of two headers passes the other one on from the client. */
+/** Requires both headers or neither. A proxy that sends only one of them passes on the client's value of the other one. */
 function requireComplete({ methods, targets }: { methods: Found[]; targets: Found[] }, method: Name, target: Name) {
   if (methods.length === 0 && targets.length > 0) throw missing(method, targets[0]);
   if (targets.length === 0 && methods.length > 0) throw missing(target, methods[0]);

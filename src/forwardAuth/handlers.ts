@@ -17,5 +17,5 @@ const identityHeaders = (identity: Identity | undefined) => ({
   "Latchkey-Client-Id": identity?.clientId ?? "",
 });
 
-/** The percent sign as well, so that decoding returns the name in any case. */
+/** Encodes the percent sign too, so that decoding always returns the name. */
 const percentEncoded = (name: string): string => name.replace(/[^!-$&-~]+/gu, encodeURIComponent);

@@ -35,7 +35,7 @@ const claimsOfProof = z.object({
 });
 
 type Parts = {
-  /** The URL with which that of each request begins. */
+  /** The base URL of this service. The URL of each request begins with it. */
   issuer: string;
   usedProofs: UsedProofs;
   /** The time of the database. */
@@ -65,7 +65,10 @@ async function verifySignature(text: string, now: Date): Promise<JWTVerifyResult
   return jwtVerify(text, embeddedKey, options).catch(() => undefined);
 }
 
-/** Anyone can send a proof, before anything else of the request is checked. */
+/**
+ * Returns the key in the proof's header. Rejects a key with which verification takes too long: anyone can send a proof, and the
+ * proof is checked before the rest of the request.
+ */
 const embeddedKey: JWTVerifyGetKey = async (header, token) => {
   if (header.jwk && !isQuickToVerify(header.jwk)) throw new Error("the key takes too long");
   return EmbeddedJWK(header, token);

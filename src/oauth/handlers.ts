@@ -23,7 +23,7 @@ type IntrospectionParts = {
   /** Authenticates and authorizes a caller that is no client, as the contract declares. */
   authorizeIntrospection(authorization: string | undefined): unknown;
   introspect: Introspect;
-  /** Of all tokens, and the audience of those for this service. */
+  /** The issuer of all tokens, and the audience of the tokens for this service. */
   issuer: string;
   audit: Audit;
 };

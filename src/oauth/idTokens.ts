@@ -13,7 +13,7 @@ export type IdTokenContents = {
   /** The scopes that were granted. */
   scopes: readonly string[];
   authenticatedAt: Date;
-  /** Of the authorization request. */
+  /** The nonce of the authorization request. */
   nonce: string | undefined;
   sessionId: SessionId;
   /** The access token that is issued with it. */
@@ -63,7 +63,7 @@ export const createIdTokens =
       sid: sessionId,
       ...(scopes.includes("profile") && { preferred_username: username }),
     };
-    // RFC 8725, section 3.11: the type of access tokens is another one, so that neither can stand in for the other.
+    // RFC 8725, section 3.11: access tokens have another type, so neither token can be used as the other.
     return signToken({ alg: algorithm, typ: "JWT", kid }, claims, key);
   };
 

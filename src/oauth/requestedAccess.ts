@@ -16,7 +16,7 @@ export type AccessRequest = {
 /** What the client asks for and may have. The rights of the user can only narrow it. */
 export type RequestedAccess = {
   audience: string;
-  /** Of the audience, and of OpenID Connect, in the order in which they were asked for. */
+  /** Scopes of the audience and of OpenID Connect, in the order in which the client asked for them. */
   scopes: readonly string[];
 };
 
@@ -95,7 +95,7 @@ export function withinClient(
 }
 
 /**
- * Without the scopes that ask for claims which the service does not have. Many clients ask for them by default, and they are to be
+ * Omits the scopes that ask for claims which the service does not have. Many clients ask for them by default, and they are to be
  * ignored (OpenID Connect Core, section 3.1.2.1).
  */
 const knownScopes = (scope: string, known: readonly string[]): string[] =>
@@ -129,7 +129,7 @@ function audienceOf(parties: Parties, asked: readonly string[] | undefined): str
         ? [issuer]
         : [...apiScopes.keys()]
       : [issuer, ...apiScopes.keys()].filter((audience) => scopes.every((name) => isScopeOf(parties, audience, name)));
-  // No API has a scope of this service, so that an API is a second candidate only if no scope is left.
+  // No API has a scope of this service. So this service and an API can both be candidates only if no scope is left.
   const [first, ...others] = candidates;
   if (first !== undefined && (first === issuer || others.length === 0)) return first;
   throw new Problem("invalid-scope", {

@@ -35,7 +35,7 @@ export function createRevocation(parts: Parts): RevokePresented {
 
   const byKind = {
     "access-token": accessToken,
-    // No client has got an API key.
+    // API keys are not issued to clients, so a client cannot revoke one.
     "api-key": async (text: string, by: ClientId | undefined) => (by === undefined ? apiKeys.revoke(text) : undefined),
     "refresh-token": sessions.endByRefreshToken,
   };

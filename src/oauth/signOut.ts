@@ -60,7 +60,7 @@ export const createSignOutRequests =
     };
   };
 
-/** As the contract bounds it. A browser changes line breaks in a form. */
+/** Whether a `state` is within the contract's bounds. A browser changes line breaks in a form. */
 const isReturnable = (state = ""): boolean => state.length <= 2_048 && !/\p{Cc}/u.test(state);
 
 const wrong = (parameter: string, detail: string) => invalidRequest({ parameter, detail });

@@ -9,7 +9,7 @@ import { everybody, type Revocations } from "./revocations.ts";
 
 export type RevocableCache<Value> = {
   /**
-   * Without a promise if the value is in memory.
+   * Returns no promise if the value is in memory.
    * @throws {Problem} `database-unavailable`
    */
   get(key: string): Value | Promise<Value>;
@@ -33,8 +33,9 @@ export function revocableCache<Value extends object>(options: CacheOptions<Value
   const { revocations, load, subjectsOf, maxSize } = options;
   /** Most subjects have one key, for which a set would take several times as much memory. */
   const keysBySubject = new Map<string, string | Set<string>>();
-  /** All that are in progress, and of these the ones that a request may wait for. */
+  /** All loads in progress. */
   const loads = new Set<Load<Value>>();
+  /** The loads in progress that a request may wait for. */
   const currentLoads = new Map<string, Load<Value>>();
 
   const unlink = (key: string, value: Value): void => {
@@ -76,7 +77,7 @@ export function revocableCache<Value extends object>(options: CacheOptions<Value
   });
 
   const begin = (key: string): Promise<Value> => {
-    // Not until the deadline of the request that needs the value first, because others may wait for it too.
+    // Without the deadline of the request that starts the load, because other requests may wait for the value too.
     const value = runWithoutDeadline(() => load(key));
     const loading: Load<Value> = { key, value, changedSubjects: new Set(), isOutdated: false };
     loads.add(loading);

@@ -1,7 +1,7 @@
 /**
  * The feed of the revocation list, for verifiers in other services. A follower reads the whole list in pages, and then waits for
- * new entries. What this instance has read lately answers it without a query. A follower that comes from another instance, or was
- * away for a while, continues with pages from the database.
+ * new entries. This instance responds with the entries that it has read lately, without a query. A follower that comes from
+ * another instance, or was away for a while, continues with pages from the database.
  */
 import QuickLRU from "quick-lru";
 import type { RevocationSubject } from "../identifiers.ts";
@@ -57,9 +57,9 @@ type Parts = {
   clock: () => Date;
 };
 
-/** Less than `clockMarginSeconds`, for which the database keeps every entry at least. */
+/** Less than `clockMarginSeconds`, the minimum time that the database keeps an entry. */
 const maxCursorAgeMs = 240_000;
-/** The clock of the database is not known more exactly. A cursor from further ahead was issued before the clock was set back. */
+/** The database's clock is known to within this time. A cursor from further ahead was issued before the clock was set back. */
 const maxCursorLeadMs = 10_000;
 
 /** After a failover, all followers read the list at the same time. These pages are shared. Each takes about 200 kB. */
@@ -171,7 +171,7 @@ export function createRevocationFeed({ revocations, store, clock }: Parts): Revo
       if (isRead()) return;
       // A later snapshot of the same server shows as much as every earlier one.
       if (recent.head().position.server === position.server) throw invalidRequest(refusal);
-      // The list was read from another server. If that one is the current one, it is the newest.
+      // This list was read from another server than the cursor's. If that server is the current one, this list is the newest.
       if (!(await revocations.isCurrent())) throw new Problem("revocations-stale");
     },
 

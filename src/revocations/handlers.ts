@@ -7,7 +7,7 @@ import type { Revocation } from "./storeTypes.ts";
 type Entry = components["schemas"]["RevocationEntry"];
 
 export function listRevocations(feed: RevocationFeed): Handler<"listRevocations"> {
-  /** Of lists that many followers get at the same time. */
+  /** The represented entries of lists that many followers get at the same time. */
   const represented = new WeakMap<readonly Revocation[], Entry[]>();
 
   return async ({ principal, query }) => {

@@ -1,11 +1,11 @@
 /** Requests of the feed that are held until there are new entries. */
 
 export type Holds = {
-  /** Begins a wait until `release`, at most for the time. */
+  /** Begins a wait that ends at `release`, or after `ms` milliseconds. */
   hold(ms: number): Hold;
   /**
-   * Ends the waits: at once or, if a release of many requests was shortly before, a little later together with those of the next
-   * entries. So frequent revocations cause each client at most two requests a second.
+   * Ends the waits at once, or a little later if many requests were released shortly before. A later call joins a release that is
+   * due, so frequent revocations cause each client at most two requests a second.
    */
   release(): void;
   /** The number of calls of `release`. */
@@ -30,7 +30,9 @@ const pausePerRequestMs = 0.5;
 const maxPauseMs = 500;
 /** Requests that are released in one turn of the event loop, so that others are served in between. */
 const releasedPerTurn = 20;
-/** Otherwise clients that have no other instance would send requests in a tight loop during a shutdown. */
+/**
+ * The longest wait during a shutdown. Without a wait, clients that have no other instance would send requests in a tight loop.
+ */
 const stoppingHoldMs = 1_000;
 
 export function createHolds(): Holds {

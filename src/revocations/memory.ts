@@ -18,7 +18,7 @@ export function createRevocationMemory(): RevocationMemory {
   const minimumEpochs = new Map<string, number>();
   /** Subjects by the minute in which an entry expires, so that a removal does not iterate over all entries. */
   const expiring = new Map<number, Set<string>>();
-  /** The number of minutes in `expiring` that have a subject, if there are several. */
+  /** The number of minutes in `expiring` that contain a subject. Has only the subjects that are in several minutes. */
   const minutesOf = new Map<string, number>();
 
   const removeFromMinute = (subject: string): void => {

@@ -7,7 +7,7 @@
 export type Position = {
   /** The start time of the server. After a failover, the new server may have lost transactions and use their ids for others. */
   server: string;
-  /** As `pg_snapshot`: `xmin:xmax:xip,xip`. Transactions from `xmax` on, and those in `xip`, had not ended. */
+  /** The text of a `pg_snapshot`: `xmin:xmax:xip,xip`. Transactions from `xmax` on, and those in `xip`, had not ended. */
   snapshot: string;
 };
 
@@ -20,8 +20,8 @@ export const emptySnapshot = "1:1:";
 type Snapshot = { xmax: bigint; running: bigint[] };
 
 /**
- * @returns the snapshot, with as many running transactions as a cursor may list. It shows nothing that the given one does not
- * show, and a later one still shows as much
+ * @returns the snapshot, with at most as many running transactions as a cursor may list. It shows nothing that the given snapshot
+ * does not show. A later snapshot still shows at least as much
  */
 export function limitSnapshot(snapshot: string): string {
   const [xmin, , running = ""] = snapshot.split(":");

@@ -1,6 +1,6 @@
 /**
- * The entries of the revocation list that this instance has read lately. They answer the requests of the feed, so that a thousand
- * followers cause no query.
+ * The entries of the revocation list that this instance has read lately. The feed responds with them, so a thousand followers
+ * cause no query.
  */
 import { type Cursor, encodeCursor } from "./cursor.ts";
 import { isAtLeast, type Position } from "./position.ts";

@@ -49,7 +49,7 @@ export type Revocations = {
   apply(entry: Revocation): void;
   /**
    * @throws {Problem} `token-revoked`; `revocations-stale` if the list has not been read completely for longer than
-   * `maxStalenessMs` or since `reload`, so that this instance cannot tell
+   * `maxStalenessMs` or since `reload`, so this instance cannot tell
    */
   check(principal: RevocableToken): void;
   /** @throws {Problem} `revocations-stale`, as `check` does: for credentials and rights that are cached (cache.ts) */
@@ -103,7 +103,7 @@ const intervalMs = 1_000;
 /** How long `readNow` waits. */
 const readTimeoutMs = 2_000;
 
-/** After a longer gap, entries may be missing. Far below `clockMarginSeconds`, for which the database keeps every entry at least. */
+/** After a longer gap, entries may be missing. Far below `clockMarginSeconds`, the minimum time that an entry is kept. */
 export const maxReadGapMs = 60_000;
 
 /**
@@ -149,7 +149,7 @@ export async function watchRevocations(options: RevocationOptions): Promise<Revo
       }, onError)
       .finally(() => {
         serverCheck = undefined;
-        if (readReloads !== reloads) poller.wake(); // this check has delayed that of the reload
+        if (readReloads !== reloads) poller.wake(); // the reload's check had to wait for this one
       });
   };
 

@@ -84,7 +84,7 @@ function createAccessControl(
   const { audit } = observability;
   const { revocations } = keys;
   const { database } = storage;
-  // What is cached is read for all requests that need it.
+  // Requests share cached values, so they are read outside of any one request.
   const forCaches = outsideRequests(database);
   const issuer = issuerOf(config);
   const access = createAccess({ store: rightsStore(forCaches), revocations, audit });

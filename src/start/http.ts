@@ -152,7 +152,7 @@ async function collectServices(
   };
 }
 
-/** The guard of an operation whose handler calls it. */
+/** Returns the function with which an operation's handler authorizes its caller. */
 function guardOf({ operations }: Contract, id: OperationId, authenticator: ServiceAuthenticator) {
   const operation = operations.find((one) => one.id === id);
   if (!operation) throw new Error(`the contract has no operation ${id}`);
@@ -170,7 +170,7 @@ async function createWarmApp(
 ): Promise<Express> {
   const { contract, validate, authenticator, services } = parts;
   const check = createResponseCheck(contract.document, config.contractCheck, config.contractCheckPercent, (fault) => {
-    log.error(fault, "an answer breaks the contract");
+    log.error(fault, "a response breaks the contract");
     metrics?.contractBroken();
   });
   const api = createApi({

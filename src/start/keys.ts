@@ -105,7 +105,7 @@ async function openTokenLifetime({ config, log, lifecycle }: StartContext, stora
     onError: unlessOutage((err) => log.warn({ err }, "could not record the lifetime of tokens")),
   });
   lifecycle.add("background", "token lifetime", lifetime.close);
-  // The record is valid until a time of the database, which this process only counts on from the last reading.
+  // The record is valid until a time of the database's clock. Between readings, this process only extrapolates that clock.
   storage.onClockStep(lifetime.recordAgain);
   return lifetime;
 }

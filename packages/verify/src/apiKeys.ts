@@ -12,9 +12,9 @@ export type ApiKeys = {
    * @throws {Error} if Latchkey did not answer, or each answer was outdated
    */
   find(key: string): Promise<RememberedCredential | undefined>;
-  /** An entry may make answers outdated that are on their way: those are not used, and no later call waits for them. */
+  /** If the entry makes an answer outdated that is on its way, that answer is not used, and no later call waits for it. */
   apply(entry: RevocationEntry): void;
-  /** As if an entry of every subject had been read. */
+  /** Does the same as `apply` with an entry of every subject. */
   applyAll(): void;
   /** The number of requests. */
   introspections(): number;
@@ -48,8 +48,9 @@ const maxRequests = 3;
 
 export function createApiKeys(options: ApiKeyOptions): ApiKeys {
   const { url, authorization, audience, fetch, cursor, remember } = options;
-  /** All that are in progress, and of these the ones that a call may wait for. */
+  /** All lookups in progress. */
   const lookups = new Set<Lookup>();
+  /** The lookups in progress that a call may wait for. */
   const current = new Map<string, Lookup>();
   /** The times until which keys are refused without a request (`performance.now()`). */
   const refused = new Map<string, number>();

@@ -60,7 +60,7 @@ export async function contractGuard(options: ContractGuardOptions): Promise<Guar
     return verifier.verify(authorization);
   };
 
-  /** As in Latchkey, credentials that are not valid or not sufficient are like none. */
+  /** Treats credentials that are not valid or not sufficient as none, as Latchkey does. */
   const authorizeIfPossible = (operation: Operation, authorization: string | null | undefined): Authorized => {
     if (authorization === undefined || authorization === null) return undefined;
     return settle(
@@ -100,7 +100,7 @@ async function readContract(contract: string | URL | object): Promise<unknown> {
   return parseDocument(await readFile(contract, "utf8"));
 }
 
-/** Otherwise nobody could have the scope, and a misspelled one would show only when the first request is refused. */
+/** Nobody could have a scope that is not registered. A misspelled one would show only when the first request is refused. */
 async function requireRegistered(
   contract: Contract,
   verifier: Pick<Verifier, "audience" | "registeredScopes">,

@@ -19,16 +19,16 @@ type KeySetOptions = {
   /** The address of the key set. */
   url: string;
   fetch: Fetch;
-  /** Called with each key that the set has no longer. */
+  /** Called with the `kid` of each key that the set no longer has. */
   onRemoved: (kid: string) => void;
   /** Called with each failure, and with `undefined` after a success. */
   onOutcome: (error: unknown) => void;
   importKey?: ImportKey;
 };
 
-/** As long as the response may be cached. A key is published for longer before it signs. */
+/** The time that the response may be cached. A key is published for longer than this before it signs. */
 const refreshIntervalMs = 300_000;
-/** Between the starts of requests, however many tokens name an unknown key. */
+/** The minimum time between the starts of two requests, even if many tokens name an unknown key. */
 export const minFetchIntervalMs = 1_000;
 const timeoutMs = 5_000;
 const maxBytes = 262_144;

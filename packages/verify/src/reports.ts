@@ -4,7 +4,7 @@ import { StatusError } from "./json.ts";
 export type Reports = {
   /** Makes the listener of one kind of request. It reports the first failure after a success. @param what could not be done */
   of(what: string): (error: unknown) => void;
-  /** Rejects when Latchkey responds with something that time alone does not heal, and at `close`. */
+  /** Rejects when a response of Latchkey will be the same until somebody changes the configuration, and at `close`. */
   rejected(): Promise<never>;
   close(): void;
 };

@@ -8,11 +8,11 @@ export type RevocationFeed = {
   /** Resolves when the list is complete for the first time. */
   loaded: Promise<void>;
   isLoaded(): boolean;
-  /** How far the list was read. For introspection, which must not respond with less. */
+  /** How far the list was read. The response to an introspection must be at least as recent. */
   cursor(): string | undefined;
   /** The time since the list was known to be complete. `Infinity` before the first time. */
   stalenessMs(nowMs: number): number;
-  /** Asks again now, and at most once a second. For a list that is stale although Latchkey may be reachable. */
+  /** Sends a request now, but at most one each second. For a list that is stale although Latchkey may be reachable. */
   wake(): void;
   /** Reads the whole list again, and regards it as incomplete until then. */
   reload(): void;
@@ -43,15 +43,17 @@ const graceMs = 1_500;
 const pageIdleMs = 5_000;
 const pageTimeoutMs = 20_000;
 const maxPageBytes = 16_777_216;
-/** Between the starts of attempts, of which a random part, up to half, is subtracted. Attempts that began before go on. */
+/** The time between the starts of attempts. A random part, up to half, is subtracted. Earlier attempts continue. */
 const attemptIntervalMs = 1_000;
-/** The same after a rejection. It may end soon as well: a proxy responds with 404 while Latchkey is away, or a role is given back. */
+/**
+ * The same after a rejection. It may end soon too: a proxy responds with 404 while Latchkey is away, or a role is granted again.
+ */
 const rejectedIntervalMs = 1_500;
-/** Between the starts of requests if a response has no entries although it could have waited for some. */
+/** The minimum time between the starts of requests if a response has no entries although it could have waited for some. */
 const emptyIntervalMs = 250;
-/** The same if there is more. Latchkey lets a follower that may have lost its rights ask again. */
+/** The same if there is more. Latchkey makes a follower that may have lost its rights send another request. */
 const emptyPageIntervalMs = 50;
-/** From a failure of a request that waited to the next attempt, if another one failed shortly before. */
+/** The longest pause between the failure of a held request and the next attempt, if another one failed shortly before. */
 const failureIntervalMs = 500;
 const maxCursorLength = 4_096;
 
@@ -95,7 +97,7 @@ export function followRevocations(options: RevocationFeedOptions): RevocationFee
     after = next;
     lastCursor = next;
     if (hasMore) return;
-    // The feed cannot be complete later than now, and what was known to be complete stays so.
+    // The time at which the list was complete cannot be in the future, and it never moves back.
     const atMs = Math.min(sentAtMs + completeAtOffsetMs, receivedAtMs);
     if (atMs <= completeAtMs) return;
     completeAtMs = atMs;

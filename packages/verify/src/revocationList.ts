@@ -14,7 +14,7 @@ export type RevocationList = {
   minimumEpoch(subject: string): number;
   /** Removes the entries that have expired, to the minute. */
   removeExpired(nowMs: number): void;
-  /** Whether the clock was set back, so that entries were removed too early. Then the whole list must be read again. */
+  /** Whether entries were removed too early because the clock was set back. Then the whole list must be read again. */
   lacksEntriesAt(nowMs: number): boolean;
   /** Call before the whole list is read again. */
   beginReload(): void;
@@ -25,7 +25,7 @@ export type RevocationList = {
 /** Latchkey keeps an entry for this time after the last token that it revokes has expired. */
 const entryMarginMs = 300_000;
 
-/** On average. The ids that most entries name have 36 characters. */
+/** The maximum average. The ids that most entries name have 36 characters. */
 const maxSubjectLength = 64;
 
 export function createRevocationList(maxEntries: number): RevocationList {

@@ -1,6 +1,6 @@
 /**
- * Public keys and signatures: with `node:crypto` where there is one (Node.js, Deno, Bun), because it answers at once, else with
- * Web Crypto.
+ * Public keys and signatures. Uses `node:crypto` if it exists (Node.js, Deno, Bun), because it returns results without a
+ * promise. Otherwise uses Web Crypto.
  */
 import { isObject } from "./json.ts";
 
@@ -113,8 +113,8 @@ const decode: (text: string) => Uint8Array<ArrayBuffer> = node
       Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
 
 /**
- * Bytes that are used at once. With new buffers for each token, garbage collection would take longer than everything else that
- * is done beside the signature.
+ * Returns a function that converts text to bytes, in a buffer that its next call overwrites. With new buffers for each token,
+ * garbage collection would take longer than all other work except the signature.
  */
 function scratch({ Buffer }: Node): (text: string, encoding: "base64url" | "latin1") => Uint8Array {
   const bytes = Buffer.allocUnsafeSlow(maxTokenLength);

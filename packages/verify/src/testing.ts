@@ -199,7 +199,7 @@ function createTestFeed() {
         complete_at_offset_ms: performance.now() - startedMs,
       };
     },
-    /** Resolves when each request that is held now has been answered and repeated, and one in any case. */
+    /** Resolves when each request that is held now has been answered and repeated. If none is held, waits for one. */
     revoke(subject: string): Promise<void> {
       const expiresAt = new Date(Date.now() + 86_400_000).toISOString();
       entries.push({ subject, minimum_epoch: maxEpoch, expires_at: expiresAt });

@@ -28,7 +28,7 @@ const revocationSeconds = 1;
 /** Clocks differ: a service may accept a token for this time after it has expired. */
 const leewaySeconds = 10;
 
-/** The checks prove something only where the service accepts a valid token: the others are skipped. */
+/** Skips operations for which the service rejects a valid token, because the checks would prove nothing there. */
 export async function checkCredentials(targets: readonly Target[], parts: Parts): Promise<void> {
   const { judge, send, credentials, controls, each, skip, waitSeconds, sleep } = parts;
   const skipAll = (reason: string) => {
@@ -74,6 +74,6 @@ export async function checkCredentials(targets: readonly Target[], parts: Parts)
   await use("expired-token", { token });
 }
 
-/** Whether an operation accepts tokens, and none without scopes. */
+/** Whether an operation accepts tokens, but no token without scopes. */
 const needsScope = ({ bearerAlternatives }: Operation): boolean =>
   bearerAlternatives.length > 0 && bearerAlternatives.every((scopes) => scopes.length > 0);

@@ -23,7 +23,7 @@ const identity = ({ id, name, scopes }: { id: string; name: string; scopes: stri
 });
 
 /**
- * Servers that turn `X-User` into the variable `HTTP_X_USER` cannot tell it from `X_User`, which a proxy may not remove.
+ * Servers that turn `X-User` into the variable `HTTP_X_USER` cannot tell it from `X_User`, which a proxy might not remove.
  * @param user the values of the headers
  */
 export function identityHeaders(user: { id: string; name: string; scopes: string }): Record<string, string>[] {

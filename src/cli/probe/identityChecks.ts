@@ -8,7 +8,10 @@ import type { Target } from "./targets.ts";
 
 const check = "identity-header";
 
-/** Whether the service takes the user from a header: then it shows the name, or lets a proxy show it. Needs a valid token. */
+/**
+ * Checks whether the service takes the user from a header. If so, it shows the name, or lets a proxy show it. Needs a valid
+ * token.
+ */
 export async function checkForgedUser(
   target: Target,
   token: string,

@@ -53,7 +53,10 @@ export function createJudge({ send, controls, harmless }: Parts) {
       return answer;
     },
 
-    /** @returns the response if it is a 2xx that may reveal something: another request than that of an operation may do anything else */
+    /**
+     * Sends a request that is not an operation's. Any response is allowed, except a 2xx that may reveal something.
+     * @returns the response if it is not allowed
+     */
     async accepted(outgoing: Outgoing): Promise<Answer | undefined> {
       const answer = await send(outgoing);
       return isAccepted(answer) && !harmless.has(answer.digest) ? answer : undefined;

@@ -24,7 +24,7 @@ type Parts = {
   send: Send;
   targets: Targets;
   forged: readonly Forged[];
-  /** Of Latchkey, if the probe may sign in there. */
+  /** Credentials from Latchkey, if the probe may sign in there. */
   credentials: Credentials | undefined;
   /** A token or an API key that the service accepts, if one is known. */
   valid: string | undefined;

@@ -34,9 +34,9 @@ export type Sender = {
 
 type Limits = {
   maxRequests: number;
-  /** Of the whole probe. */
+  /** For the whole probe. */
   maxSeconds: number;
-  /** Of one response. */
+  /** For one response. */
   timeoutSeconds: number;
 };
 

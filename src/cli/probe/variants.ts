@@ -1,4 +1,4 @@
-/** Other spellings of a path. A proxy or a router may take them for the path while the check in front of it does not. */
+/** Other spellings of a path. A proxy or a router may treat them as the path, even if the check in front of it does not. */
 
 /**
  * @param path begins with a slash

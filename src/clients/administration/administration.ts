@@ -113,7 +113,7 @@ export function createClientAdministration({ store, access, findApiScopes, enfor
       await requireHeld(editor, client.scopes);
       if (client.authentication !== "client_secret")
         throw new Problem("too-many-client-secrets", { detail: "The client authenticates without a secret." });
-      // Without the lock of the insertion, so that many requests beyond the limit do not wait for each other.
+      // This check does not take the insertion's lock, so that many requests beyond the limit do not wait for each other.
       if (client.secrets.length >= maxSecrets) throw tooManySecrets();
       const secret = newSecret();
       const inserted = await store.insertSecret(client, secret);
@@ -143,7 +143,7 @@ export function createClientAdministration({ store, access, findApiScopes, enfor
     return client;
   }
 
-  /** What the client has already may stay, although its API was deleted. */
+  /** Accepts scopes and audiences that the client already has, even if their API was deleted. */
   async function requireKnown(
     { scopes, audiences }: ClientDefinition,
     before: Pick<ClientDefinition, "scopes" | "audiences">,

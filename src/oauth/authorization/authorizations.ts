@@ -28,7 +28,7 @@ export type Begun =
 /** What a client asks a user for. */
 type Asked = {
   client: Client;
-  /** Of the scopes, those that the user has. */
+  /** The requested access, limited to the scopes that the user has. */
   access: RequestedAccess;
   /** Whether the user has to be asked. */
   needsConsent: boolean;
@@ -45,7 +45,7 @@ export type Next = Redirect | { kind: "sign-in" } | { kind: "consent"; question:
 
 export type Authorizations = {
   /**
-   * Begins an authorization. Until the client and its redirect URI are known to be right, errors are problems.
+   * Begins an authorization. Errors are thrown as problems until the client and its redirect URI are validated.
    * @param text the query of the request, or its form
    * @throws {Problem} `invalid-request`, `revocations-stale`, `database-unavailable`
    */
@@ -96,7 +96,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
 
   const redirect = ({ redirectUri, state }: ReturnAddress, result: Record<string, string>): Redirect => ({
     kind: "redirect",
-    // RFC 9207: the client knows which server responds, so that another one cannot pass its code off as its own.
+    // RFC 9207: `iss` tells the client which server responds, so another server cannot pass this code off as its own.
     uri: addToQuery(redirectUri, { ...result, state, iss: issuer }),
   });
   const redirectFault = (to: ReturnAddress, { error, description }: RequestFault): Redirect =>
@@ -212,7 +212,7 @@ export function createAuthorizations(parts: Parts): Authorizations {
   }
 
   /**
-   * Explains the refusal. The statement that allows the request decides.
+   * Rejects the request early, to name the missing scopes. The statement that allows the request makes the decisive check.
    * @throws {Problem} `insufficient-scope`
    */
   async function requireWithin(limits: ReadonlySet<string>, request: AuthorizationRequest, user: SignedInUser) {

@@ -1,4 +1,4 @@
-/** The parameters of a request with which a client sends a browser, from a query or a form (RFC 6749, section 3.1). */
+/** Parameters of requests that a client makes through a browser, from a query or a form (RFC 6749, section 3.1). */
 
 export type Parameters = {
   /** The value; of a repeated parameter, the first one. `undefined` if it is absent or empty. */
@@ -47,7 +47,7 @@ function decodePairs(text: string): [name: string, value: string][] | undefined 
   return pairs;
 }
 
-/** `URLSearchParams` would turn bytes that are not UTF-8 into U+FFFD, so that different values become one. */
+/** `URLSearchParams` would turn bytes that are not UTF-8 into U+FFFD, so different values would become one. */
 function decode(text: string): string | undefined {
   try {
     const decoded = decodeURIComponent(text.replaceAll("+", " "));

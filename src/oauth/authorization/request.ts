@@ -24,7 +24,7 @@ export type AuthorizationRequest = {
   clientId: ClientId;
   redirectUri: string;
   state: string | undefined;
-  /** As sent: what they allow depends on the client, which may change until the user decides. */
+  /** The scope and the resource as sent. What they allow depends on the client, which may change until the user decides. */
   scope: string | undefined;
   resource: string | undefined;
   codeChallenge: string;
@@ -96,7 +96,7 @@ export async function readRequest(text: string, { findClient, readIdTokenHint }:
 
 const untrusted = (parameter: string, detail: string): ReadRequest => ({ kind: "untrusted", parameter, detail });
 
-/** As the contract bounds it. Postgres stores no NUL. */
+/** Whether a text is within the contract's bounds for a client id. Postgres stores no NUL. */
 const isClientId = (text: string): boolean => /^[\x21-\x7e]{1,512}$/.test(text);
 
 /** A client with one redirect URI need not name it (OAuth 2.1, section 4.1.1). */

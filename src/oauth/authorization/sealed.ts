@@ -23,7 +23,7 @@ export type SealedRequests = {
 /** A user has this time to sign in and to decide, in seconds. */
 export const authorizationSeconds = 600;
 
-/** As the contract allows. Proxies have limits for the length of a URL and of a header. */
+/** The maximum length that the contract allows. Proxies limit the length of a URL and of a header. */
 export const maxSealedLength = 6_000;
 
 /** @param secretKeys the current one, which seals, then earlier ones, which only open */

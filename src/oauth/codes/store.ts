@@ -18,17 +18,17 @@ const presentedParameters = {
   proofKey: nullable(text),
 };
 
-/** Unless the session was ended in which the user has allowed it. */
+/** Whether the session in which the user allowed the code has not ended. True for a code without such a session. */
 const isSessionLive = `(deciding_session_id IS NULL OR EXISTS (
   SELECT FROM sessions WHERE sessions.id = deciding_session_id AND ended_at IS NULL))`;
 
 /** The port of a loopback address is free, as in `isRegistered`. */
 const withoutPort = (uri: string) => `regexp_replace(${uri}, '^(http://(127\\.0\\.0\\.1|\\[::1\\])):[0-9]+', '\\1')`;
-/** Unless the URI to which the code was sent has been removed from the client. */
+/** Whether the client still has the redirect URI to which the code was sent. */
 const isStillRegistered = `${withoutPort("redirect_uri")} IN (
   SELECT ${withoutPort("registered")} FROM unnest(client.redirect_uris) AS registered)`;
 
-/** What has ended the user's tokens since, has ended the code as well. */
+/** Anything that ended the user's tokens since the code was issued has also ended the code. */
 const redeemCode = statement({
   name: "redeem-authorization-code",
   sql: `WITH ${lockOwner("(SELECT user_id FROM authorization_codes WHERE digest = :digest)")}, redeemed AS MATERIALIZED (

@@ -20,9 +20,9 @@ export type CodeStore = {
   findAudience(digest: Buffer, clientId: ClientId): Promise<string | undefined>;
   /**
    * Redeems a code and starts its session. One of several concurrent calls succeeds.
-   * @returns `undefined` if the code is not valid: it is unknown, of another client, was redeemed, has expired or was ended with the
-   * user's tokens or with the session in which it was allowed, the client has no longer the redirect URI to which it was sent, or the
-   * verifier, the redirect URI or the key is wrong
+   * @returns `undefined` if the code is not valid. It is unknown, belongs to another client, was redeemed or has expired. Or it
+   * was ended with the user's tokens or with the session in which it was allowed. Or the client no longer has the redirect URI to
+   * which it was sent. Or the presented verifier, redirect URI or key is wrong
    */
   redeem(
     code: PresentedCode,

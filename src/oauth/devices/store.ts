@@ -10,7 +10,7 @@ import type { DeviceCodeState, DeviceCodeStore, DeviceDecision } from "./storeTy
 
 /** RFC 8628, section 3.5. */
 const slowDownSeconds = 5;
-/** A network may delay one poll and not the next, so that the next one seems to be early. */
+/** A network may delay one poll and not the next, so the next one seems to be early. */
 const earlySeconds = 1;
 /** A device that has lost the response to a poll polls again after its interval. */
 const retrySeconds = 30;

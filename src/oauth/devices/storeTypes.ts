@@ -19,15 +19,15 @@ export type DeviceRequest = { clientId: ClientId; audience: string; scopes: read
 
 export type DeviceDecision = SignedInUser & {
   decision: "allowed" | "denied";
-  /** Of the requested scopes, those that the user has seen and has. No others are allowed, even if the user gets them later. */
+  /** The requested scopes that the user has seen and has. No others are allowed, even if the user gets them later. */
   held: readonly string[];
   /** The id of the grant, if the user has not allowed this client anything before. */
   grantId: GrantId;
 };
 
 /**
- * `early`: pending, and polled again before the interval has passed. `redeemed`: a moment ago, so that a concurrent poll or a lost
- * response explains another one. `replayed`: redeemed before that.
+ * `early`: pending, and polled again before the interval has passed. `redeemed`: redeemed a moment ago, so another poll may be
+ * concurrent or follow a lost response. `replayed`: redeemed earlier.
  */
 export type DeviceCodeState = "pending" | "early" | "expired" | "denied" | "allowed" | "redeemed" | "replayed";
 

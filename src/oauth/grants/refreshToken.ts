@@ -38,7 +38,7 @@ export const refreshToken =
       expiresInSeconds: tokens.expiresInSeconds,
       scopes: scopesOfResponse(granted, tokens.scopes ?? []),
       refreshToken: tokens.refreshToken,
-      // Without a nonce: it belongs to the authorization request (OpenID Connect Core, section 12.2).
+      // No nonce: it belongs to the authorization request (OpenID Connect Core, section 12.2).
       idToken: await issueIdToken({
         clientId: client.id,
         userId: tokens.userId,

@@ -25,7 +25,7 @@ export function guarded(guard: Guard, handler: GuardedHandler) {
 
 type Outcome = { onAllowed(principal: Principal | undefined): void; onRefused(error: unknown): void };
 
-/** Calls one of two functions, at once if the credential was verified before. Errors of `onAllowed` are its own. */
+/** Calls one of two functions, synchronously if the credential was verified before. `onRefused` gets no errors of `onAllowed`. */
 export function authorize(
   guard: Guard,
   request: Pick<IncomingMessage, "method" | "headers" | "rawHeaders">,

@@ -24,7 +24,7 @@ export type Operation = Security & {
   id: string | undefined;
   /** In capitals. */
   method: string;
-  /** As in the contract: `/orders/{id}`. */
+  /** The path as the contract writes it: `/orders/{id}`. */
   path: string;
 };
 
@@ -43,8 +43,8 @@ export type Contract = {
   /** The methods of a path, for `Allow`. Empty if the contract has no such path. */
   allow(target: string): readonly string[];
   /**
-   * Whether a router or a proxy could take the path for one of the contract, or could read it in a way that is not foreseen here.
-   * If not, an operation of the contract cannot be reached through it.
+   * Whether a router or a proxy could treat the path as one of the contract, or could read it in a way that this code does not
+   * foresee. If not, the path cannot reach an operation of the contract.
    */
   resemblesPath(target: string): boolean;
 };
@@ -59,7 +59,7 @@ export type ContractOptions = {
 
 /** The operations of a path, by method. */
 type Entry = {
-  /** As in the contract. */
+  /** The path as the contract writes it. */
   path: string;
   operations: Map<string, Operation>;
 };
@@ -233,7 +233,7 @@ function createTable() {
 }
 
 function finder(entries: Entries): Pick<Contract, "match" | "allow" | "resemblesPath"> {
-  /** As lists, so that none has to be made for each request. */
+  /** The values are lists, so that no list has to be made for each request. */
   const fixed = new Map<string, readonly [Entry]>();
   const all = [...entries.values()].map(({ fullPath, entry }) => ({
     value: { ...entry, operations: withHead(entry.operations) },

@@ -4,9 +4,9 @@ import { matchesPattern, type Segment } from "./pathTemplate.ts";
 /** Looks up what was added for a template. */
 export type Matcher<Value> = {
   /**
-   * @returns what the path matches. A text takes precedence over a pattern and a parameter. There are several values if none of
-   * the templates has precedence, as `/orders/{id}/items` and `/orders/search/{query}` for `/orders/search/items`. Of more than
-   * `maxCompared`, none has
+   * @returns the values of the templates that match. A text takes precedence over a pattern, and both over a parameter. There are
+   * several values if no template has precedence, such as `/orders/{id}/items` and `/orders/search/{query}` for
+   * `/orders/search/items`. If more than `maxCompared` templates match, none has precedence
    */
   find(segments: readonly string[]): readonly Value[];
 };

@@ -2,8 +2,8 @@
 import { ContractError } from "./document.ts";
 
 /**
- * A part of a path between two slashes. A `text` matches itself, a `parameter` everything but nothing, and a `pattern`, such as
- * `{name}.json`, what has all its texts in their order with something between them.
+ * A part of a path between two slashes. A `text` matches itself. A `parameter` matches any part that is not empty. A `pattern`,
+ * such as `{name}.json`, matches a part that has all its texts in their order, with something between them.
  */
 export type Segment =
   | { kind: "text"; text: string }
@@ -50,13 +50,13 @@ function segmentOf(part: string): Segment {
   return texts.length === 1 ? { kind: "text", text: texts[0] ?? "" } : { kind: "pattern", texts };
 }
 
-/** As clients send it: what a path cannot contain is percent-encoded. */
+/** Percent-encodes what a path cannot contain, as clients do. */
 const encoded = (text: string): string =>
   text.replace(/%[0-9a-f]{2}|[^\x21-\x7e]+|[%"<>^`|]/gi, (found) =>
     /^%[0-9a-f]{2}$/i.test(found) ? found.toUpperCase() : encodeURIComponent(found),
   );
 
-/** Whether a segment has the texts of a pattern. It takes the first place of each text that leaves one character before it. */
+/** Whether a segment matches a pattern. Takes the first position of each text that leaves at least one character before it. */
 export function matchesPattern(texts: readonly string[], segment: string): boolean {
   const first = texts[0] ?? "";
   const last = texts[texts.length - 1] ?? "";

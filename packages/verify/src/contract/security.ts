@@ -7,7 +7,7 @@ export type Alternatives = readonly (readonly string[])[];
 export type Security = {
   /** The scopes of each alternative. Empty if the operation is open: its credentials are ignored. */
   alternatives: Alternatives;
-  /** Of these, the ones for a password: with a scheme of the type `http` with `basic`. */
+  /** Those of `alternatives` for a password: with a scheme of the type `http` with `basic`. */
   basicAlternatives: Alternatives;
   /** Those for a token or an API key: with another scheme. */
   bearerAlternatives: Alternatives;
