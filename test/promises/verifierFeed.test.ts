@@ -119,6 +119,7 @@ describe("a verifier that does not know the list", () => {
       await until(sent, accepted, 10_000);
       expect(performance.now() - healedMs).toBeLessThan(2_000);
       expect(verifier.errors).toHaveLength(1);
+      expect(verifier.counters().failedRequests).toBeGreaterThan(0);
     },
   );
 

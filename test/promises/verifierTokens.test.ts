@@ -267,7 +267,12 @@ test("the verifier remembers a bounded number of tokens, those that are used las
     await small.ask(token());
     expect(small.verify(`Bearer ${used}`)).not.toBeInstanceOf(Promise);
   }
-  expect(small.counters()).toMatchObject({ remembered: 10, accepted: 61, acceptedFromMemory: 30 });
+  await small.ask("no token");
+  await small.ask(used, ["a scope"]);
+  expect(small.counters()).toMatchObject({
+    ...{ remembered: 10, accepted: 61, acceptedFromMemory: 30 },
+    refused: { "invalid-token": 1, "insufficient-scope": 1 },
+  });
 });
 
 test("a flood of unsigned tokens with different headers and long scopes takes no memory", () => {
