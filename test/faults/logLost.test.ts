@@ -14,8 +14,8 @@ import { createDatabase, secretKey } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
 const soon = { timeout: 15_000, interval: 50 };
-/** The grace period is 0. Closing takes less than a second, and flushing the log up to one more. The rest is for a busy machine. */
-const stopsWithinMs = 10_000;
+/** The grace period is 0. Closing takes less than a second, and flushing the log up to one more. */
+const stopsWithinMs = 4_000;
 
 type Served = {
   pid: number;

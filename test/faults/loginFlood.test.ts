@@ -104,16 +104,12 @@ test("bearer requests stay fast, excess sign-ins are rejected within a second, a
       `peak memory ${peakMemoryMiB(program.process.pid).toFixed()} MiB`,
   );
   expect(bearer.every(({ status }) => status === 200)).toBe(true);
-  // In all but one of six parts: a single pause of the machine delays more than one request in a hundred of its part.
-  const parts = Array.from({ length: 6 }, (_, part) => {
-    const size = bearer.length / 6;
-    return percentile(bearer.slice(Math.floor(part * size), Math.floor((part + 1) * size)), 0.99);
-  });
-  expect(parts.filter((p99) => p99 >= 250).length, parts.join(" ms, ")).toBeLessThanOrEqual(1);
-  // If other programs use the processors as well, a few statements take too long.
-  const expected = /^(200 |401 invalid-credentials|429 too-many-requests|503 overloaded|503 database-unavailable)$/;
-  expect([...kinds.keys()].filter((kind) => !expected.test(kind))).toEqual([]);
-  expect(kinds.get("503 database-unavailable") ?? 0).toBeLessThan(flood.length / 200);
+  expect(percentile(bearer, 0.99)).toBeLessThan(250);
+  expect(
+    [...kinds.keys()].filter(
+      (kind) => !/^(200 |401 invalid-credentials|429 too-many-requests|503 overloaded)$/.test(kind),
+    ),
+  ).toEqual([]);
   expect(percentile(refused, 0.99)).toBeLessThan(1000);
   expect(peakMemoryMiB(program.process.pid)).toBeLessThan(512);
   expect((await client("GET", "/api/token", { basic: ["user0", password] })).status).toBe(200);

@@ -116,14 +116,12 @@ async function failover(breakCluster: () => Promise<unknown>, longestOutageMs: n
     expect(program.process.exitCode, name).toBeNull();
     expect(program.stdout.filter((line) => line.includes("refresh-token-reused"))).toEqual([]);
     const { beganMs, writableMs } = outageOf(probes[index] ?? []);
-    const succeeded = (signIns[index]?.outcomes ?? []).filter(({ status }) => status === 201);
-    const signedIn = succeeded
+    const signedIn = (signIns[index]?.outcomes ?? [])
+      .filter(({ status }) => status === 201)
       .map(({ beganMs, tookMs }) => beganMs + tookMs)
       .filter((atMs) => atMs > writableMs)
       .sort((a, b) => a - b);
-    // To its begin: its end depends on how many others hash meanwhile, on all cores.
-    const first = succeeded.filter(({ beganMs, tookMs }) => beganMs + tookMs > writableMs);
-    const afterMs = Math.max(0, Math.min(...first.map(({ beganMs }) => beganMs)) - writableMs);
+    const afterMs = (signedIn[0] ?? Infinity) - writableMs;
     const pausesMs = signedIn.map((atMs, index) => atMs - (signedIn[index - 1] ?? atMs));
     console.info(
       `${name}: not writable for ${seconds(writableMs - beganMs)} s, first sign-in ${seconds(afterMs)} s later, ` +

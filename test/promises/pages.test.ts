@@ -72,30 +72,20 @@ describe("escaping", () => {
     expect(html`${"\ud800"}`.markup).toBe("\ufffd");
   });
 
-  test("a client cannot link to a script", () => {
+  const consentOf = (links: { policyUri: string; tosUri: string }): string => {
     const pages = createPages({ name: "x", logoUrl: undefined, color: "#000000", isRegistrationOpen: false });
-    const { body } = pages.consentPage({
-      client: { name: "x", policyUri: "javascript:alert(1)", tosUri: "http://a.example" },
-      scopes: [],
-      username: "x",
-      state: {},
-      host: "x",
-      formTarget: "https://x",
-    });
+    const request = { scopes: [], username: "x", state: {}, host: "x", formTarget: "https://x" };
+    return pages.consentPage({ client: { name: "x", ...links }, ...request }).body;
+  };
+
+  test("a client cannot link to a script", () => {
+    const body = consentOf({ policyUri: "javascript:alert(1)", tosUri: "http://a.example" });
     expect(body).not.toContain("Privacy policy");
     expect(body).not.toContain("Terms");
   });
 
   test("a client can link to its policy and its terms", () => {
-    const pages = createPages({ name: "x", logoUrl: undefined, color: "#000000", isRegistrationOpen: false });
-    const { body } = pages.consentPage({
-      client: { name: "x", policyUri: "https://a.example/policy", tosUri: "https://a.example/terms" },
-      scopes: [],
-      username: "x",
-      state: {},
-      host: "x",
-      formTarget: "https://x",
-    });
+    const body = consentOf({ policyUri: "https://a.example/policy", tosUri: "https://a.example/terms" });
     expect(body).toMatch(/<a href="https:\/\/a\.example\/policy"[^>]*>Privacy policy<\/a>/);
     expect(body).toMatch(/<a href="https:\/\/a\.example\/terms"[^>]*>Terms of service<\/a>/);
   });

@@ -1,7 +1,7 @@
 /** Tokens with an unknown key id: anybody can send them, so they must cost little time and few queries. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
 import { rotateKeys } from "../../src/tokens/keyRotation.ts";
 import { createSeal } from "../../src/tokens/sealing.ts";
@@ -29,17 +29,14 @@ const boundMs = 100 + 400;
 
 test("400 tokens with unknown keys over eight connections are rejected at once", async () => {
   const service = await startTestService();
-  const problems: (string | undefined)[] = [];
   const client = async () => {
     for (let count = 0; count < 50; count += 1) {
       const { answer, tookMs } = await timed(service.send("GET", "/api/resource", { bearer: inventedToken() }));
-      problems.push(answer.problem);
+      expect(answer).toMatchObject({ status: 401, problem: "invalid-token" });
       expect(tookMs).toBeLessThan(boundMs);
     }
   };
   await Promise.all(Array.from({ length: 8 }, client));
-  // On a busy machine, the keys may not have been read in time.
-  expect(new Set(problems.filter((problem) => problem !== "database-unavailable"))).toEqual(new Set(["invalid-token"]));
 });
 
 test("all callers share one query per 50 ms", async () => {
@@ -62,9 +59,7 @@ test("all callers share one query per 50 ms", async () => {
   const before = queries;
   const began = performance.now();
   const ask = async () => {
-    // It rejects if the query takes too long.
-    for (let count = 0; count < 10; count += 1)
-      expect(await Promise.resolve(keys.find("unknown")).catch(() => undefined)).toBeUndefined();
+    for (let count = 0; count < 10; count += 1) expect(await keys.find("unknown")).toBeUndefined();
   };
   await Promise.all(Array.from({ length: 100 }, ask));
   expect(queries - before).toBeLessThanOrEqual((performance.now() - began) / 50 + 1);
@@ -88,8 +83,7 @@ test("a key newer than the last query is found without a notification", async ()
   for (const service of [newest, there]) service.advance(361);
   const bearer = await newest.token("miguel");
   expect(Buffer.from(bearer.split(".")[0] as string, "base64url").toString()).toContain(kid);
-  // The first may be a 503, if the query takes too long.
-  await vi.waitUntil(async () => (await there.send("GET", "/api/resource", { bearer })).status === 200, 5_000);
+  expect((await there.send("GET", "/api/resource", { bearer })).status).toBe(200);
 });
 
 test("while Postgres is frozen, an unknown key is a 503 within 100 ms", async () => {
