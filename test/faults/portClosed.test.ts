@@ -55,5 +55,5 @@ test("while a port closes, connections are served, refused or not established, a
   expect(answered).toBeGreaterThan(rounds);
   expect(refused).toBeGreaterThan(rounds);
   const reset = Object.values(others).reduce((sum, count) => sum + count, 0);
-  expect(reset).toBeLessThan(rounds / 2); // some 80 if the queue has room for others
+  expect(reset).toBeLessThan(rounds / 10); // some 60 to 120 if the queue has room, or if pending connections are not looked for
 });

@@ -1,6 +1,6 @@
 /** A real nginx in front of the service. */
 import { execFileSync, spawn } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterTest } from "./afterTest.ts";
 import { untilListening } from "./ports.ts";
@@ -12,8 +12,9 @@ const searchPath = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` };
 /**
  * Starts nginx with these `server` blocks, and stops it after the test.
  * @param port a port of these blocks; the promise resolves when it accepts connections
+ * @returns what reads its error log
  */
-export async function startNginx(servers: string, port: number): Promise<void> {
+export async function startNginx(servers: string, port: number): Promise<() => Promise<string>> {
   const prefix = await temporaryFolder();
   await writeFile(join(prefix, "site.conf"), servers);
   const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${name};`);
@@ -32,4 +33,5 @@ export async function startNginx(servers: string, port: number): Promise<void> {
     await exit;
   });
   await untilListening(port);
+  return () => readFile(join(prefix, "error.log"), "utf8");
 }

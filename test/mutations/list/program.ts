@@ -29,8 +29,16 @@ export const program: readonly Mutation[] = [
   {
     name: "the listen queue keeps its length while the port closes",
     file: "src/http/listenQueue.ts",
-    find: "?.listen?.(0)",
-    replace: "?.listen?.(511)",
+    find: "limitQueue(0)",
+    replace: "limitQueue(usualBacklog)",
+    test: "test/faults/portClosed.test.ts",
+    only: "while a port closes",
+  },
+  {
+    name: "a port closes although a connection has not been accepted",
+    file: "src/http/listenQueue.ts",
+    find: "isConnected && !isAnotherPending(server, own.localPort)",
+    replace: "isConnected",
     test: "test/faults/portClosed.test.ts",
     only: "while a port closes",
   },
