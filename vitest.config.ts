@@ -61,6 +61,7 @@ export default defineConfig({
         test: {
           name: "project",
           include: ["test/project/*.test.ts"],
+          testTimeout: 60_000, // most start programs
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },

@@ -1,4 +1,5 @@
 /** The HTTP server of the app: its limits, and how it drains and closes. */
+import cluster from "node:cluster";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
@@ -105,7 +106,8 @@ const noTarget = "*";
 
 async function close(server: Server): Promise<void> {
   const deadline = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
-  if (server.listening) await emptyListenQueue(server);
+  // The port of workers is closed by their primary.
+  if (server.listening && !cluster.isWorker) await emptyListenQueue(server);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // Connections that become idle later would stay open until their clients close them.
   const idle = setInterval(() => server.closeIdleConnections(), 50);

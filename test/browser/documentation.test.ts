@@ -70,13 +70,14 @@ const searched = {
   jwt: "#/questions/jwt-refresh-and-revoke",
 };
 
-/** Navigates to a fragment of the page, and waits until it is shown. */
+/** Navigates to a fragment of the page, and waits until its content is shown: Redoc renders an empty section first. */
 async function goTo(page: Page, place: string): Promise<void> {
   await page.evaluate((hash) => location.assign(hash), place);
   await page
     .locator(`[data-section-id="${place.slice(1)}"]`)
+    .locator("h1, h2, h3")
     .first()
-    .waitFor({ state: "attached" });
+    .waitFor();
 }
 
 describe.each([
@@ -179,8 +180,7 @@ test.each([
   if (!hasClipboard) await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
   const code = await page.locator('[data-section-id="/first-call"] pre').first().textContent();
   const button = page.locator('[data-section-id="/first-call"] .copy').first();
-  await button.focus();
-  await page.keyboard.press("Enter");
+  await button.press("Enter");
   await page
     .getByRole("status")
     .filter({ hasText: /^Copied$/ })
@@ -211,18 +211,19 @@ test("each code block of the guide has one copy button, with a name, that covers
   }
   await goTo(page, "#/first-call");
   const first = page.locator('[data-section-id="/first-call"]');
-  const button = await first.locator(".copy").first().boundingBox();
-  const codeTop = await first
+  expect(await first.getByRole("button", { name: "Copy the code" }).count()).toBe(await first.locator("pre").count());
+  // Both at once, because the page may still scroll.
+  const { height, distance } = await first
     .locator("pre")
     .first()
     .evaluate((code) => {
       const range = document.createRange();
       range.selectNodeContents(code);
-      return range.getBoundingClientRect().top;
+      const button = code.previousElementSibling?.getBoundingClientRect();
+      return { height: button?.height, distance: range.getBoundingClientRect().top - (button?.bottom ?? Number.NaN) };
     });
-  expect(await first.getByRole("button", { name: "Copy the code" }).count()).toBe(await first.locator("pre").count());
-  expect(button?.height).toBeGreaterThanOrEqual(24);
-  expect((button?.y ?? 0) + (button?.height ?? 0)).toBeLessThanOrEqual(codeTop);
+  expect(height).toBeGreaterThanOrEqual(24);
+  expect(distance).toBeGreaterThanOrEqual(0);
 });
 
 test.each([
@@ -243,8 +244,8 @@ test("a browser that has cached it receives a 304, and the page works", async ()
   await page.reload();
   await page.getByText("Search Ctrl+K").waitFor({ state: "attached" });
   await goTo(page, "#/first-call");
-  const statuses = service.log.slice(length).map((line) => JSON.parse(line).res?.status);
-  expect(statuses).toEqual([304]);
+  const responses = service.log.slice(length).flatMap((line) => JSON.parse(line).res ?? []);
+  expect(responses).toMatchObject([{ status: 304 }]);
   expect(complaints).toEqual([]);
 });
 
@@ -300,8 +301,11 @@ test("every operation has a sample in each language", { timeout: 120_000 }, asyn
     await goTo(page, linkTo(operation));
     const part = page.locator(`[data-section-id="${linkTo(operation).slice(1)}"]`).first();
     await part.getByRole("button", { name: "curl" }).click();
-    const offered = await page.getByRole("menuitem").allInnerTexts();
-    expect(offered.slice(0, 4), operation.operationId).toEqual(["curl", "JavaScript", "Python", "Go"]);
+    await expect
+      .poll(async () => (await page.getByRole("menuitem").allInnerTexts()).slice(0, 4), {
+        message: operation.operationId,
+      })
+      .toEqual(["curl", "JavaScript", "Python", "Go"]);
     await page.getByRole("menuitem", { name: "curl" }).click();
     expect(await part.innerText()).toContain(path.split("{")[0]);
   }

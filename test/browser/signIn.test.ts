@@ -70,7 +70,10 @@ async function fillIn(page: Page, username: string, secret = password): Promise<
   await page.getByLabel("Password").fill(secret);
 }
 
-const press = (page: Page, name: string) => page.getByRole("button", { name, exact: true }).click();
+async function press(page: Page, name: string): Promise<void> {
+  await page.getByRole("button", { name, exact: true }).click();
+  await page.waitForLoadState();
+}
 const shoot = async (page: Page, name: string) => {
   if (screenshots) await page.screenshot({ path: `${screenshots}/${name}.png`, fullPage: true });
 };
@@ -83,7 +86,7 @@ test("a user signs in, allows a client, and returns to it with a code", async ()
   await expect(page.title()).resolves.toBe("Sign in · Acme <Accounts>");
   await fillIn(page, username, "a wrong password");
   await press(page, "Sign in");
-  await expect(page.title()).resolves.toBe("Error: Sign in · Acme <Accounts>");
+  await expect.poll(() => page.title(), { timeout: 10_000 }).toBe("Error: Sign in · Acme <Accounts>");
   await expect(page.getByRole("alert").textContent()).resolves.toBe("The username or password is wrong.");
   await expect(page.getByLabel("Username").inputValue()).resolves.toBe(username);
   await page.getByLabel("Password").fill(password);
@@ -193,6 +196,7 @@ test("a user signs out of the browser", async () => {
   await page.goto(authorizationUrl());
   await fillIn(page, username);
   await press(page, "Sign in");
+  await page.getByText(`Signed in as ${username}.`).waitFor();
   await page.goto(`${service.url}/oauth/sign-out`);
   await page.getByText(`You are signed in as ${username}.`).waitFor();
   await press(page, "Sign out");
@@ -262,13 +266,15 @@ describe.each<Look>(["light", "dark", "phone"])("%s", (look) => {
     await seen("sign-in");
     const colour = () => getComputedStyle(document.querySelector("button") as Element).backgroundColor;
     expect(await page.evaluate(colour)).toBe("rgb(124, 58, 237)"); // PAGES_COLOR
-    await expect(page.evaluate(() => document.activeElement?.id)).resolves.toBe("username");
+    const focused = () => page.evaluate(() => document.activeElement?.id);
+    await expect.poll(focused, { timeout: 10_000 }).toBe("username");
     await fillIn(page, username, "a wrong password");
     await press(page, "Sign in");
     await seen("sign-in-error");
-    await expect(page.evaluate(() => document.activeElement?.id)).resolves.toBe("password");
+    await expect.poll(focused, { timeout: 10_000 }).toBe("password");
     await expect(page.getByLabel("Password").getAttribute("aria-describedby")).resolves.toBe("error");
     await page.getByRole("link", { name: "Create an account" }).click();
+    await page.getByRole("heading", { name: "Create an account" }).waitFor();
     await seen("sign-up");
     await page.goto(authorizationUrl());
     await fillIn(page, username);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeJwt } from "jose";
 import { expect, test } from "vitest";
-import { type Client, createClient } from "../support/client.ts";
+import { type Client, createClient, registerUser } from "../support/client.ts";
 import { serveOn } from "../support/process.ts";
 import { createDatabase, password } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
@@ -57,7 +57,7 @@ test.each([
   const clock = await movableClock();
   const settings = { ...clock.settings, TOKEN_TTL_SECONDS: String(tokenTtlSeconds) };
   const send = createClient(await serveOn(await createDatabase(), settings).url);
-  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  await registerUser(send, { username: "miguel", password });
   const signIn = async () => (await send("POST", "/api/sessions", { basic })).json;
   const takeToken = async (): Promise<string> => (await send("GET", "/api/token", { basic })).json.token;
 

@@ -1,7 +1,7 @@
 /** Others can sign in whatever some addresses send: hashing is shared fairly between networks and accounts. */
 import { Agent, request } from "node:http";
 import { afterAll, describe, expect, test } from "vitest";
-import { basicAuthorization, createClient } from "../support/client.ts";
+import { basicAuthorization, createClient, registerUser } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
@@ -14,9 +14,7 @@ const url = new URL(await program.url);
 const client = createClient(url.href.replace(/\/$/, ""));
 
 const usernames = Array.from({ length: 40 }, (_, n) => `loud${n}`);
-for (const username of [...usernames, "quiet"]) {
-  expect((await client("POST", "/api/users", { json: { username, password } })).status).toBe(201);
-}
+for (const username of [...usernames, "quiet"]) await registerUser(client, { username, password });
 
 type Sent = { method?: string; path?: string; headers: Record<string, string>; body?: string };
 type Answered = { status: number; tookMs: number };

@@ -4,7 +4,7 @@ import { Agent, request } from "node:http";
 import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { basicAuthorization, createClient } from "../support/client.ts";
+import { basicAuthorization, createClient, registerUser } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
@@ -62,7 +62,7 @@ test("bearer requests stay fast, excess sign-ins are rejected within a second, a
   const client = createClient(url);
   const send = sender(url);
   const usernames = Array.from({ length: 200 }, (_, index) => `user${index}`);
-  for (const username of usernames) await client("POST", "/api/users", { json: { username, password } });
+  for (const username of usernames) await registerUser(client, { username, password });
   const { token } = (await client("GET", "/api/token", { basic: ["user0", password] })).json;
 
   let count = 0;

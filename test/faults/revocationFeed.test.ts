@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
-import { createClient } from "../support/client.ts";
+import { createClient, registerUser } from "../support/client.ts";
 import { createFollower, revocationsAfter } from "../support/follower.ts";
 import { freePort } from "../support/ports.ts";
 import { serveOn } from "../support/process.ts";
@@ -54,11 +54,11 @@ test("after SIGTERM, the followers of all workers get a response at once, and th
 }, async () => {
   const databaseUrl = await createDatabase();
   const metricsPort = String(await freePort());
-  const program = serveOn(databaseUrl, { WORKERS: "2", METRICS_PORT: metricsPort, SHUTDOWN_GRACE_SECONDS: "3" });
+  const program = serveOn(databaseUrl, { WORKERS: "2", METRICS_PORT: metricsPort, SHUTDOWN_GRACE_SECONDS: "60" });
   const url = await program.url;
   const send = createClient(url);
-  const { json } = await send("POST", "/api/users", { json: { username: "administrator", password } });
-  await query(databaseUrl, "INSERT INTO latchkey.user_roles (user_id, role) VALUES ($1, 'administrator')", [json.id]);
+  const { id } = await registerUser(send, { username: "administrator", password });
+  await query(databaseUrl, "INSERT INTO latchkey.user_roles (user_id, role) VALUES ($1, 'administrator')", [id]);
   const follower = createFollower({ basic: ["administrator", password] });
   await vi.waitUntil(async () => (await follower.poll(send)).status === 200, soon);
   await vi.waitUntil(async () => (await follower.poll(send)).json.has_more === false, soon);
@@ -79,8 +79,10 @@ test("after SIGTERM, the followers of all workers get a response at once, and th
   const paced = await send("GET", revocationsAfter(cursor, 14), { bearer });
   expect(paced).toMatchObject({ status: 200, json: { entries: [] } });
   expect(performance.now() - again).toBeGreaterThan(900);
+  const endedGrace = performance.now();
+  program.process.kill("SIGTERM");
   expect(await program.exit).toBe(0);
-  expect(performance.now() - began).toBeLessThan(8_000);
+  expect(performance.now() - endedGrace).toBeLessThan(5_000);
 });
 
 test("a thousand followers wait on one instance for less than 100 MB, and all get the next entry", {
@@ -91,8 +93,8 @@ test("a thousand followers wait on one instance for less than 100 MB, and all ge
   const program = serveOn(databaseUrl, { METRICS_PORT: metricsPort, MAX_CONNECTIONS_PER_NETWORK: "2000" });
   const url = await program.url;
   const send = createClient(url);
-  const { json } = await send("POST", "/api/users", { json: { username: "administrator", password } });
-  await query(databaseUrl, "INSERT INTO latchkey.user_roles (user_id, role) VALUES ($1, 'administrator')", [json.id]);
+  const { id } = await registerUser(send, { username: "administrator", password });
+  await query(databaseUrl, "INSERT INTO latchkey.user_roles (user_id, role) VALUES ($1, 'administrator')", [id]);
   const bearer = (await send("GET", "/api/token", { basic: ["administrator", password] })).json.token;
   const follower = createFollower({ bearer });
   await follower.catchUp(send);
@@ -104,7 +106,7 @@ test("a thousand followers wait on one instance for less than 100 MB, and all ge
   // Not `send`, which validates each response: that takes longer than the responses themselves.
   const answers = Array.from({ length: 1_000 }, async () => {
     const headers = { authorization: `Bearer ${bearer}` };
-    const [response] = (await once(get(url + revocationsAfter(cursor, 14), { headers }), "response")) as [
+    const [response] = (await once(get(url + revocationsAfter(cursor, 30), { headers }), "response")) as [
       IncomingMessage,
     ];
     return { atMs: performance.now(), entries: JSON.parse(await text(response)).entries };

@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
-import { ca, createClient } from "../support/client.ts";
+import { ca, createClient, registerUser } from "../support/client.ts";
 import { startNginx } from "../support/nginx.ts";
 import { freePorts } from "../support/ports.ts";
 import { runProgram } from "../support/process.ts";
@@ -60,7 +60,7 @@ test("each instance is restarted twice under load: every request is answered, ev
   const proxy = await startProxy(ports);
   const send = createClient(proxy.url);
 
-  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  await registerUser(send, { username: "miguel", password });
   const { token } = (await send("GET", "/api/token", { basic: ["miguel", password] })).json;
   const acknowledged: string[] = [];
   const read = async () => {

@@ -6,7 +6,7 @@ import { Agent, get } from "node:http";
 import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
-import { createClient } from "../support/client.ts";
+import { createClient, registerUser } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
@@ -68,7 +68,7 @@ describe("slowhttptest with a thousand connections", () => {
     const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: secretKey });
     const url = await program.url;
     const send = createClient(url);
-    await send("POST", "/api/users", { json: { username: "miguel", password } });
+    await registerUser(send, { username: "miguel", password });
     const { token } = (await send("GET", "/api/token", { basic: ["miguel", password] })).json;
     const port = Number(new URL(url).port);
 

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
-import { type Client, createClient } from "../support/client.ts";
+import { type Client, createClient, registerUser } from "../support/client.ts";
 import { serveOn } from "../support/process.ts";
 import { password, query } from "../support/service.ts";
 
@@ -11,7 +11,7 @@ const graceMs = 10_000;
 
 /** Clients that refresh, each until it gets a response, and then again after a pause. */
 async function startClients(send: Client) {
-  await send("POST", "/api/users", { json: { username: "miguel", password } });
+  await registerUser(send, { username: "miguel", password });
   const begun: { used: string[]; next: string; refused: string[] }[] = [];
   for (let count = 0; count < clients; count += 1) {
     const { json } = await send("POST", "/api/sessions", { basic: ["miguel", password] });

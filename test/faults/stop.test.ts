@@ -12,7 +12,7 @@ import { findBinaries } from "../../src/database/embedded/binaries.ts";
 import { accountForPostgres, clusterExists, createCluster } from "../../src/database/embedded/cluster.ts";
 import { afterTest } from "../support/afterTest.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
-import { createClient } from "../support/client.ts";
+import { createClient, registerUser } from "../support/client.ts";
 import { throughLink } from "../support/deadLink.ts";
 import { type Program, runProgram } from "../support/process.ts";
 import { createDatabase, password, query, secretKey } from "../support/service.ts";
@@ -24,6 +24,17 @@ const boundMs = 20_000;
 const line = async ({ stdout }: Program, text: string, count = 1) => {
   while (stdout.filter((one) => one.includes(text)).length < count) await sleep(5);
 };
+
+/** Sends the head of a request whose body never comes. A server that closes waits for it for seconds. */
+async function sendWithoutBody(url: string): Promise<void> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname).on("error", () => {});
+  afterTest(() => socket.destroy());
+  socket.write(
+    "POST /api/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n",
+  );
+  expect(String((await once(socket, "data"))[0])).toMatch(/^HTTP\/1.1 100/);
+}
 
 async function untilRefused(port: number): Promise<void> {
   for (;;) {
@@ -46,6 +57,14 @@ async function listensToSignals({ process: { pid } }: Program): Promise<boolean>
   const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
   const handled = /^SigCgt:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0";
   return (BigInt(`0x${handled}`) & 1n) === 1n;
+}
+
+/** Until then, Node's own handler or the signal's default action would end the program. */
+async function untilItListensToSignals(program: Program): Promise<void> {
+  while (!(await listensToSignals(program))) {
+    expect(program.process.exitCode, program.stderr.join("\n")).toBeNull();
+    await sleep(5);
+  }
 }
 
 /** @returns how the program ended, and the milliseconds until then */
@@ -80,7 +99,7 @@ describe("SIGTERM, with requests waiting for Postgres,", { timeout: 120_000 }, (
     const { url, hang } = await faults[fault]();
     const program = runProgram([], { DATABASE_URL: url, SECRET_KEY: secretKey, WORKERS, SHUTDOWN_GRACE_SECONDS: "1" });
     const send = createClient(await program.url);
-    await send("POST", "/api/users", { json: { username: "miguel", password } });
+    await registerUser(send, { username: "miguel", password });
     await hang();
     const ask = () => send("GET", "/api/token", { basic: ["miguel", password] });
     const waiting = Promise.allSettled(Array.from({ length: 5 }, ask));
@@ -97,8 +116,8 @@ describe("SIGTERM, with requests waiting for Postgres,", { timeout: 120_000 }, (
     const settings = { DATABASE_URL, SECRET_KEY: secretKey, SHUTDOWN_GRACE_SECONDS: "60" };
     const program = runProgram([], settings);
     const url = await program.url;
-    const send = createClient(url);
-    await send("POST", "/api/users", { json: { username: "miguel", password } });
+    await registerUser(createClient(url), { username: "miguel", password });
+    await sendWithoutBody(url); // so that the third signal arrives before everything is closed
     cut();
     program.process.kill("SIGTERM");
     await line(program, '"stopping"');
@@ -200,6 +219,7 @@ describe("SIGTERM during a start", { timeout: 120_000 }, () => {
     const DATABASE_URL = await createDatabase();
     for (const delay of [800, 1_400, 2_000]) {
       const program = runProgram([], { DATABASE_URL, SECRET_KEY: secretKey, WORKERS: "2" });
+      await untilItListensToSignals(program);
       await sleep(delay);
       const { status, ms } = await ended(program, "SIGTERM");
       expect(status, `after ${delay} ms`).toBe(0);

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, expect, test, vi } from "vitest";
 import { afterTest } from "../support/afterTest.ts";
-import { createClient } from "../support/client.ts";
+import { createClient, registerUser } from "../support/client.ts";
 import { type Program, serveOn } from "../support/process.ts";
 import { createDatabase, password } from "../support/service.ts";
 
@@ -34,6 +34,8 @@ describe("an unhandled error", { timeout: 60_000 }, () => {
     "(%s) is one line without what may be secret, and the end, with status 70, of what is in flight",
     async (failure, origin) => {
       const program = await start(failure, { SHUTDOWN_GRACE_SECONDS: "60" });
+      // The dictionaries of passwords are loaded then.
+      await registerUser(createClient(program.url), { username: "susan", password });
       const { hostname, port } = new URL(program.url);
       const socket = connect(Number(port), hostname);
       const body = JSON.stringify({ username: "miguel", password });

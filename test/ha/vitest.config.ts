@@ -6,7 +6,7 @@ export default defineConfig({
     globalSetup: "test/support/ha/setup.ts",
     include: ["test/ha/*.test.ts"],
     fileParallelism: false,
-    testTimeout: 120_000,
+    testTimeout: 480_000, // two waits for a complete cluster
     hookTimeout: 120_000,
   },
 });

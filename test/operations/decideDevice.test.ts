@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { insertClient } from "../support/clientRows.ts";
 import { openBrowser, pageOf } from "../support/cookieBrowser.ts";
 import { describeOperation, each } from "../support/describeOperation.ts";
-import { startTestService } from "../support/service.ts";
+import { startTestService, toNextWindowSeconds } from "../support/service.ts";
 
 const service = await startTestService();
 const { username } = await service.register();
@@ -75,6 +75,7 @@ describeOperation("decideDevice", {
     429: {
       "after too many wrong codes from a network": async () => {
         const limited = await startTestService({ THROTTLE_ADDRESS: "2" }, service.databaseUrl);
+        limited.advance(toNextWindowSeconds());
         const wrong = () =>
           limited.send("POST", "/oauth/device", { form: { token, user_code: "BBBB-BBBB" }, headers: { cookie } });
         let answer = await wrong();

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { describeOperation, each } from "../support/describeOperation.ts";
 import { createPageBrowser, storeClient } from "../support/pageBrowser.ts";
-import { password, startTestService } from "../support/service.ts";
+import { password, startTestService, toNextWindowSeconds } from "../support/service.ts";
 
 const service = await startTestService({ PAGES_REGISTRATION: "on" });
 const { username: taken } = await service.register();
@@ -62,8 +62,11 @@ describeOperation("signUp", {
           { PAGES_REGISTRATION: "on", THROTTLE_REGISTRATIONS: "1" },
           service.databaseUrl,
         );
-        await strict.send("POST", "/oauth/sign-up", { form: form(), headers });
-        const answer = await strict.send("POST", "/oauth/sign-up", { form: form(), headers });
+        strict.advance(toNextWindowSeconds());
+        const own = createPageBrowser(strict);
+        const request = await own.begin(await storeClient(service));
+        await own.submit("/oauth/sign-up", { ...form(), authorization: request });
+        const answer = await own.submit("/oauth/sign-up", { ...form(), authorization: request });
         expect(answer).toMatchObject({ status: 429, problem: "too-many-requests" });
         await strict.close();
       },

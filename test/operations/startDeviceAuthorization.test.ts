@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { insertClient } from "../support/clientRows.ts";
 import { describeOperation, each } from "../support/describeOperation.ts";
-import { startTestService } from "../support/service.ts";
+import { startTestService, toNextWindowSeconds } from "../support/service.ts";
 
 const service = await startTestService();
 const client = await insertClient(service, { authentication: "none" });
@@ -99,6 +99,7 @@ describeOperation("startDeviceAuthorization", {
     429: {
       "when a network has started too many": async () => {
         const limited = await startTestService({ THROTTLE_ADDRESS: "3" });
+        limited.advance(toNextWindowSeconds());
         const { id } = await insertClient(limited, { authentication: "none" });
         const request = () => limited.send("POST", path, { form: { client_id: id } });
         for (let count = 0; count < 3; count += 1) expect((await request()).status).toBe(200);

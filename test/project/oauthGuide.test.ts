@@ -51,7 +51,9 @@ test("a machine gets a token for an API, and another one for this service, until
     CLIENT_ID: sync.client_id,
   });
   await expect
-    .poll(async () => (await service.send("GET", "/api/users", { bearer: json.access_token })).status)
+    .poll(async () => (await service.send("GET", "/api/users", { bearer: json.access_token })).status, {
+      timeout: 10_000,
+    })
     .toBe(401);
 });
 

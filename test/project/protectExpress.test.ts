@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { sampleOrigin } from "../../src/documentation/pages.ts";
 import { afterTest } from "../support/afterTest.ts";
-import { freePort } from "../support/ports.ts";
+import { freePorts } from "../support/ports.ts";
 import { password, startTestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
@@ -26,7 +26,7 @@ test("an existing API is protected with at most twenty more lines", () => {
 });
 
 test("the guard's scopes are enforced, and a revoked token is refused", { timeout: 60_000 }, async () => {
-  const [port, apiPort] = [await freePort(), await freePort()];
+  const [port, apiPort] = await freePorts(2);
   const url = `http://127.0.0.1:${port}`;
   const service = await startTestService({ PORT: String(port), PUBLIC_URL: url });
   await service.administrator("olivia");

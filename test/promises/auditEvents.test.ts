@@ -222,15 +222,18 @@ test("a refused request is recorded with its user as the actor, in the order of 
 test("events that are stored together keep their order", async () => {
   const { id } = await service.register("several");
   const names = ["unknown", "several", "unknown", "several", "unknown"];
-  for (const name of names) await service.send("GET", "/api/resource", { basic: [name, "wrong password"] });
-  const find = () =>
-    service.sql(
-      "SELECT subject_id FROM audit_events WHERE event = 'password-refused' ORDER BY occurred_at DESC LIMIT 5",
-    );
+  const expected: { request_id: string | undefined; subject_id: string | null }[] = [];
+  for (const name of names) {
+    const { header } = await service.send("GET", "/api/resource", { basic: [name, "wrong password"] });
+    expected.push({ request_id: header("x-request-id"), subject_id: name === "several" ? id : null });
+  }
   const stored = () =>
-    service.sql("SELECT subject_id FROM audit_events WHERE event = 'password-refused' ORDER BY id DESC LIMIT 5");
-  const expected = [null, id, null, id, null].map((subject_id) => ({ subject_id }));
-  await expect.poll(find, { timeout: 5_000 }).toEqual(expected);
+    service.sql(
+      `SELECT request_id, subject_id FROM audit_events
+       WHERE event = 'password-refused' AND request_id = ANY ($1) ORDER BY id`,
+      [expected.map(({ request_id }) => request_id)],
+    );
+  await expect.poll(stored, { timeout: 5_000 }).toHaveLength(names.length);
   expect(await stored()).toEqual(expected);
 });
 

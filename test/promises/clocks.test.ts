@@ -55,6 +55,7 @@ async function setDatabaseClock(seconds: number): Promise<void> {
     { timeout: 15_000 },
   );
 }
+await setDatabaseClock(0); // returns when the service has connected again
 afterEach(async () => {
   vi.useRealTimers();
   await setDatabaseClock(0);
@@ -136,7 +137,13 @@ test("a late response is a poor measurement of the time, used only if there is n
   await once(link, "listening");
   const address = link.address() as AddressInfo;
   const database = openDatabase(urlOf({ host: address.address, port: address.port, user, database: name }), 1);
-  const clock = await startDatabaseClock(database, () => {});
+  const clock = await vi.waitFor(
+    async () => {
+      await database.read((knex) => knex.raw("SELECT 1")); // connects, so that the reading is one round trip
+      return startDatabaseClock(database, () => {});
+    },
+    { timeout: 15_000 },
+  );
   afterTest(async () => {
     await clock.close();
     await database.close();
@@ -148,6 +155,6 @@ test("a late response is a poor measurement of the time, used only if there is n
   await vi.waitUntil(() => errorMs() < 125, { timeout: 15_000 });
   delayMs = 400;
   lateAnswers = 0;
-  await vi.waitUntil(() => lateAnswers === 2, { timeout: 15_000 });
+  await vi.waitUntil(() => lateAnswers >= 2, { timeout: 15_000 });
   expect(errorMs()).toBeLessThan(150);
 });

@@ -6,7 +6,14 @@ import { openDatabase } from "../../src/database/database.ts";
 import { windowSeconds } from "../../src/throttling/limits.ts";
 import { afterTest } from "../support/afterTest.ts";
 import type { Received } from "../support/client.ts";
-import { password, secretKey, startTestService, type TestService, toNextWindowSeconds } from "../support/service.ts";
+import {
+  password,
+  secretKey,
+  startTestService,
+  type TestService,
+  toNextWindowSeconds,
+  untilServed,
+} from "../support/service.ts";
 
 const defaults = Object.fromEntries(
   describeSettings()
@@ -34,8 +41,7 @@ const stranger = () => `198.51.${Math.floor(++addresses / 250)}.${addresses % 25
 const signIn = (username: string, secret: string, from: string, at: TestService = service) =>
   at.send("GET", "/api/resource", { basic: [username, secret], headers: { "x-forwarded-for": from } });
 const register = async (username: string, from = stranger()): Promise<string> => {
-  const headers = { "x-forwarded-for": from };
-  expect((await service.send("POST", "/api/users", { json: { username, password }, headers })).status).toBe(201);
+  await service.register(username, { "x-forwarded-for": from });
   return from;
 };
 type Guess = [username: string, from: string];
@@ -104,13 +110,18 @@ describe("one address", () => {
     ["a /56 of IPv6", 45, (n) => `2001:db8:256:${n.toString(16)}::1`],
     ["a /48 of IPv6", 60, (n) => `2001:db8:248:${n.toString(16)}00::1`],
   ])("%s registers %d times", async (_name, most, from) => {
-    const strict = await another({ THROTTLE_REGISTRATIONS: "30" });
     const taken = await service.register(); // costs a hash each time, like any name
-    const answers: Received[] = [];
-    for (let n = 0; n < 64; n += 1) {
-      const json = { username: taken.username, password };
-      answers.push(await strict.send("POST", "/api/users", { json, headers: { "x-forwarded-for": from(n) } }));
-    }
+    // A 503 may count or not, so that all of them are repeated, in another window.
+    const answers = await untilServed(async () => {
+      advance(windowSeconds);
+      const strict = await another({ THROTTLE_REGISTRATIONS: "30" });
+      const answers: Received[] = [];
+      for (let n = 0; n < 64; n += 1) {
+        const json = { username: taken.username, password };
+        answers.push(await strict.send("POST", "/api/users", { json, headers: { "x-forwarded-for": from(n) } }));
+      }
+      return answers;
+    });
     expect(answers.map(({ status }) => status)).toEqual(times(64, (n) => (n < most ? 409 : 429)));
   });
 });

@@ -122,7 +122,7 @@ describe("latchkey users import", { timeout: 90_000 }, () => {
     child.stdin.write(`${rows.join("\n")}\n`);
     while ((await query(url, "SELECT FROM latchkey.users")).length < 500);
     child.kill("SIGINT");
-    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(130);
+    expect(await new Promise((resolve) => child.once("close", resolve))).toBe(130);
     expect(messages).toContain('"imported":500,"existing":0,"refused":0');
     expect(messages).toContain("Interrupted after 500 users. Repeat the command to continue.");
     const file = await write("interrupted.ndjson", rows.join("\n"));

@@ -5,9 +5,10 @@ import { describe, expect, test, vi } from "vitest";
 import { parse } from "yaml";
 import { auditEvents } from "../../src/audit/audit.ts";
 import { problems } from "../../src/problems/catalogue.ts";
-import { password, startTestService, type TestService } from "../support/service.ts";
+import { password, startTestService, type TestService, toNextWindowSeconds } from "../support/service.ts";
 
 const service = await startTestService({ METRICS_PORT: "0", THROTTLE_ACCOUNT_ADDRESS: "1" });
+service.advance(toNextWindowSeconds());
 const metricsUrl = (of: TestService): string =>
   JSON.parse(of.log.find((line) => line.includes('"metrics"')) ?? "{}").url;
 const read = async (of = service) => (await fetch(metricsUrl(of))).text();
@@ -90,7 +91,7 @@ describe("the metrics", () => {
 
   test("show the event loop, the memory and the pool", async () => {
     // The database was away: a request opens a connection again.
-    await vi.waitUntil(async () => (await service.send("GET", "/readyz")).status !== 503);
+    await vi.waitUntil(async () => (await service.send("GET", "/readyz")).status !== 503, 15_000);
     const text = await read();
     for (const name of [
       "nodejs_eventloop_lag_p99_seconds",

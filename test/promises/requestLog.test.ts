@@ -8,7 +8,7 @@ test("the log lines of requests have the format of all other lines", async () =>
   await register("miguel");
   await send("GET", "/api/resource", { bearer: await token("miguel") });
   await send("GET", "/unknown");
-  await vi.waitFor(() => expect(requestLines().at(-1)).toContain('"problem":"not-found"'));
+  await vi.waitFor(() => expect(requestLines().at(-1)).toContain('"problem":"not-found"'), 15_000);
 
   for (const line of requestLines()) {
     const { level: _level, time, pid, hostname, msg, ...members } = JSON.parse(line);

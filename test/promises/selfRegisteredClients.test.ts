@@ -144,7 +144,7 @@ test("the start warns about APIs for such clients that are not registered", asyn
   const settings = { CLIENT_REGISTRATION: "on", CLIENT_REGISTRATION_AUDIENCES: [known, unknown].join(",") };
   const other = await startTestService(settings, service.databaseUrl);
   const warnings = () => other.log.filter((line) => line.includes("names an API that is not registered"));
-  await expect.poll(warnings).toHaveLength(1);
+  await expect.poll(warnings, { timeout: 15_000 }).toHaveLength(1);
   expect(JSON.parse(warnings()[0] ?? "")).toMatchObject({ level: 40, audience: unknown });
 });
 

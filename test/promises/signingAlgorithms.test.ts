@@ -15,7 +15,7 @@ import * as oauth from "oauth4webapi";
 import { describe, expect, test } from "vitest";
 import type { SigningAlgorithm } from "../../src/tokens/algorithms.ts";
 import { createSeal, makeKey } from "../../src/tokens/sealing.ts";
-import { password, secretKey, startTestService, type TestService } from "../support/service.ts";
+import { password, secretKey, startTestService, type TestService, untilServed } from "../support/service.ts";
 import { encoded, ownKeys, signedWith, signWith } from "../support/signingKeys.ts";
 
 const algorithms = ["ES256", "EdDSA", "RS256"] as const satisfies SigningAlgorithm[];
@@ -34,7 +34,9 @@ const keyOf = async (algorithm: SigningAlgorithm) => {
   if (!key) throw new Error("there is no key");
   return key;
 };
-const check = (service: TestService, bearer: string) => service.send("GET", "/api/resource", { bearer });
+/** The lookup of an unknown key is given up after 100 ms. */
+const check = (service: TestService, bearer: string) =>
+  untilServed(() => service.send("GET", "/api/resource", { bearer }));
 const rejected = { status: 401, problem: "invalid-token" };
 
 describe.each(algorithms)("with SIGNING_ALG=%s", (algorithm) => {

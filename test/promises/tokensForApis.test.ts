@@ -285,7 +285,7 @@ describe("a session", () => {
     const deleted = { status: 400, problem: "invalid-target" };
     expect(await refresh(limited.refresh_token)).toMatchObject(deleted);
     expect(await refresh(refresh_token, { audience: "stock" })).toMatchObject(deleted);
-    await vi.waitFor(async () => expect(await clerk.get("audience=stock", other)).toMatchObject(deleted), 1_000);
+    await vi.waitFor(async () => expect(await clerk.get("audience=stock", other)).toMatchObject(deleted), 15_000);
     await asAdmin("POST", "/api/apis", stock);
     expect((await refresh(limited.refresh_token)).status).toBe(200);
   });
@@ -327,7 +327,7 @@ describe("after a user has lost a scope", () => {
 
   test.each(losses)(
     "%s, no new token has it, and the revocation list ends those that do",
-    async (_name, lose, regain) => {
+    async (name, lose, regain) => {
       const scopes = scopesNamed("till:open", "till:read");
       await asAdmin("POST", "/api/apis", { audience: "till", name: "Till", scopes });
       await asAdmin("PATCH", "/api/apis/till", { scopes });
@@ -344,9 +344,11 @@ describe("after a user has lost a scope", () => {
       const refreshed = (await refresh(refresh_token)).json.access_token;
       expect(scopeOf(refreshed)).not.toContain("till:open");
       expect(await isRevoked(refreshed)).toBe(false);
+      // Only a change of roles has to hold elsewhere within a second.
+      const withinMs = name === "of the API" ? 15_000 : 1_000;
       await vi.waitFor(async () => {
         expect((await cashier.get("audience=till", other)).json.scope.split(" ")).not.toContain("till:open");
-      }, 1_000);
+      }, withinMs);
       expect(await isRevoked(access_token)).toBe(true);
       expect(await isRevoked(atOther.token)).toBe(true);
       expect(await isRevoked(bystander)).toBe(false);

@@ -54,7 +54,8 @@ async function startCollector(answer: (response: ServerResponse) => void = (resp
 
 async function run(settings: Record<string, string>) {
   const databaseUrl = await createDatabase();
-  const program = runProgram([], { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey, ...settings });
+  const fixed = { DATABASE_URL: databaseUrl, SECRET_KEY: secretKey, PASSWORD_BLOCKLIST: "off" };
+  const program = runProgram([], { ...fixed, ...settings });
   const send = createClient(await program.url);
   return { program, databaseUrl, send };
 }

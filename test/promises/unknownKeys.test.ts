@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { openDatabase } from "../../src/database/database.ts";
+import { Problem } from "../../src/problems/problems.ts";
 import { rotateKeys } from "../../src/tokens/keyRotation.ts";
 import { createSeal } from "../../src/tokens/sealing.ts";
 import { watchSigningKeys } from "../../src/tokens/signingKeys.ts";
@@ -10,7 +11,7 @@ import { signingKeyStore } from "../../src/tokens/store.ts";
 import { startBreakablePostgres } from "../support/breakablePostgres.ts";
 import { createClient, type Received } from "../support/client.ts";
 import { serveOn } from "../support/process.ts";
-import { createDatabase, secretKey, startTestService } from "../support/service.ts";
+import { createDatabase, secretKey, startTestService, untilServed } from "../support/service.ts";
 
 const encode = (value: string | object) =>
   Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
@@ -22,21 +23,28 @@ const inventedToken = () => {
 };
 const timed = async (request: Promise<Received>) => {
   const began = performance.now();
-  return { answer: await request, tookMs: performance.now() - began };
+  const answer = await request;
+  return { ...answer, tookMs: performance.now() - began };
 };
 /** The promise is 100 ms; the rest is for a busy machine. */
 const boundMs = 100 + 400;
 
 test("400 tokens with unknown keys over eight connections are rejected at once", async () => {
   const service = await startTestService();
+  let sent = 0;
   const client = async () => {
     for (let count = 0; count < 50; count += 1) {
-      const { answer, tookMs } = await timed(service.send("GET", "/api/resource", { bearer: inventedToken() }));
+      // A read that takes 100 ms is given up.
+      const { tookMs, ...answer } = await untilServed(() => {
+        sent += 1;
+        return timed(service.send("GET", "/api/resource", { bearer: inventedToken() }));
+      });
       expect(answer).toMatchObject({ status: 401, problem: "invalid-token" });
       expect(tookMs).toBeLessThan(boundMs);
     }
   };
   await Promise.all(Array.from({ length: 8 }, client));
+  expect(sent).toBeLessThan(500); // it is an exception
 });
 
 test("all callers share one query per 50 ms", async () => {
@@ -59,7 +67,15 @@ test("all callers share one query per 50 ms", async () => {
   const before = queries;
   const began = performance.now();
   const ask = async () => {
-    for (let count = 0; count < 10; count += 1) expect(await keys.find("unknown")).toBeUndefined();
+    for (let count = 0; count < 10; ) {
+      try {
+        expect(await keys.find("unknown")).toBeUndefined();
+        count += 1;
+      } catch (error) {
+        // A read that takes 100 ms is given up.
+        if (!(error instanceof Problem && error.slug === "database-unavailable")) throw error;
+      }
+    }
   };
   await Promise.all(Array.from({ length: 100 }, ask));
   expect(queries - before).toBeLessThanOrEqual((performance.now() - began) / 50 + 1);
@@ -83,7 +99,7 @@ test("a key newer than the last query is found without a notification", async ()
   for (const service of [newest, there]) service.advance(361);
   const bearer = await newest.token("miguel");
   expect(Buffer.from(bearer.split(".")[0] as string, "base64url").toString()).toContain(kid);
-  expect((await there.send("GET", "/api/resource", { bearer })).status).toBe(200);
+  expect((await untilServed(() => there.send("GET", "/api/resource", { bearer }))).status).toBe(200);
 });
 
 test("while Postgres is frozen, an unknown key is a 503 within 100 ms", async () => {
@@ -96,7 +112,7 @@ test("while Postgres is frozen, an unknown key is a 503 within 100 ms", async ()
   const answers = await Promise.all(
     Array.from({ length: 40 }, () => timed(send("GET", "/api/resource", { bearer: inventedToken() }))),
   );
-  for (const { answer, tookMs } of answers) {
+  for (const { tookMs, ...answer } of answers) {
     expect(answer).toMatchObject({ status: 503, problem: "database-unavailable" });
     expect(tookMs).toBeLessThan(boundMs);
   }

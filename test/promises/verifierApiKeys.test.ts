@@ -75,10 +75,10 @@ test.each(["a-key", "a-user", "rights:a-user", "role:clerk", "role:default", "ev
       answers(() => active({ scope: "orders:write" }));
       latchkey.revoke("somebody-else");
       latchkey.revoke(subject);
-      await vi.waitFor(async () => expect(await verifier.ask(key, ["orders:read"])).toBe("insufficient-scope"));
+      await vi.waitFor(async () => expect(await verifier.ask(key, ["orders:read"])).toBe("insufficient-scope"), 15_000);
       expect(lookups().at(-1)?.form["revocations_after"]).toBe(String(latchkey.entries.length));
       latchkey.revoke(subject);
-      await vi.waitFor(() => expect(verifier.counters().remembered).toBe(0));
+      await vi.waitFor(() => expect(verifier.counters().remembered).toBe(0), 15_000);
     }
     expect(lookups()).toHaveLength(4);
   },

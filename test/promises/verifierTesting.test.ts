@@ -76,7 +76,7 @@ describe("a test issuer", () => {
     const token = issuer.issueTestToken();
     expect(await answer(own, token)).toMatchObject({ kind: "user" });
     await issuer.revoke(token);
-    await vi.waitFor(async () => expect(await answer(own, token)).toBe("token-revoked"));
+    await vi.waitFor(async () => expect(await answer(own, token)).toBe("token-revoked"), 15_000);
     for (const verifier of [own, issuer.verifier])
       expect(await verifier.registeredScopes()).toEqual(new Set(["orders:read"]));
   });

@@ -4,6 +4,7 @@ import { type OutgoingHttpHeaders, request } from "node:http";
 import { request as requestTls } from "node:https";
 import { connect } from "node:net";
 import { buffer } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import type { ReceivedResponse } from "../../src/openapi/responseValidator.ts";
@@ -85,6 +86,50 @@ export function createClient(url: string, base = ""): Client {
     });
     return received(method, target, answer);
   };
+}
+
+const maxTries = 20;
+
+/**
+ * Repeats a request while it is rejected as `overloaded`: nothing was checked or changed. Soon after its start, a service may wait
+ * for the dictionaries of passwords; and on a slow machine, a hash may have to wait too long.
+ */
+export async function untilNotOverloaded(send: () => Promise<Received>): Promise<Received> {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await send();
+    if (answer.problem !== "overloaded" || tries === maxTries) return answer;
+    await sleep(250);
+  }
+}
+
+/** Registers a user at a service that may have just started. */
+export async function registerUser(
+  send: Client,
+  user: { username: string; password: string },
+): Promise<{ id: string }> {
+  const { status, text, json } = await untilNotOverloaded(() => send("POST", "/api/users", { json: user }));
+  if (status !== 201) throw new Error(`${user.username} is not registered: ${status} ${text}`);
+  return json;
+}
+
+/** Every instance rejects what was revoked within this time. */
+const rejectedWithinMs = 1_000;
+
+/**
+ * Repeats a request until it is a 401. Each that is sent a second or more after `sinceMs` must be one, however long the response
+ * takes.
+ */
+export async function untilRejected<Answer extends { status: number }>(
+  send: () => Promise<Answer>,
+  sinceMs = performance.now(),
+): Promise<Answer> {
+  for (;;) {
+    const sentAfterMs = performance.now() - sinceMs;
+    const answer = await send();
+    if (answer.status === 401) return answer;
+    if (sentAfterMs >= rejectedWithinMs) throw new Error(`a ${answer.status}, after ${sentAfterMs.toFixed()} ms`);
+    await sleep(5);
+  }
 }
 
 /** Decodes a body. A response to HEAD has none. */

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { expect, vi } from "vitest";
-import type { Client } from "./client.ts";
+import { type Client, untilNotOverloaded } from "./client.ts";
 import { password, query } from "./service.ts";
 import type { TestVerifier } from "./verifiers.ts";
 
@@ -194,7 +194,9 @@ export async function createLedger(send: Client, sessions = 8, prefix = ""): Pro
         if (!acknowledged && !kept.has(username)) continue;
         if (!acknowledged) unacknowledged += 1;
         const basics = passwords.map((password): [string, string] => [username, password]);
-        const answers = await Promise.all(basics.map((basic) => client("GET", "/api/resource", { basic })));
+        const answers = await Promise.all(
+          basics.map((basic) => untilNotOverloaded(() => client("GET", "/api/resource", { basic }))),
+        );
         const statuses = answers.map(({ status }) => status).sort();
         expect(statuses, username).toEqual([200, 401].slice(0, passwords.length));
       }

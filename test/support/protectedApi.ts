@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
 import { createKey } from "./apiKeys.ts";
 import { listen } from "./ports.ts";
-import { password, startTestService, type TestService } from "./service.ts";
+import { password, startTestService, type TestService, untilServed } from "./service.ts";
 
 /** The audience in the files of deploy/protect/. */
 export const audience = "https://orders.example/v1";
@@ -65,8 +65,11 @@ export async function startProtectingService(settings: Record<string, string> = 
   return { service, admin, asAdmin, setContract, user: { id, basic, token, key } };
 }
 
-export const tokenOf = async (service: TestService, basic: [string, string]): Promise<string> =>
-  (await service.send("GET", `/api/token?audience=${audience}`, { basic })).json.token;
+export async function tokenOf(service: TestService, basic: [string, string]): Promise<string> {
+  const answer = await untilServed(() => service.send("GET", `/api/token?audience=${audience}`, { basic }));
+  if (answer.status !== 200) throw new Error(`no token: ${answer.status} ${answer.text}`);
+  return answer.json.token;
+}
 
 /** A contract of the API. */
 export const contract = {

@@ -1,5 +1,7 @@
 /** Starts services in the process of the test, each on a database of its own. */
 import { randomBytes } from "node:crypto";
+import type { OutgoingHttpHeaders } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { pino } from "pino";
 import { inject } from "vitest";
@@ -9,7 +11,7 @@ import { basePath } from "../../src/http/basePath.ts";
 import { startService } from "../../src/start.ts";
 import { windowSeconds } from "../../src/throttling/limits.ts";
 import { afterTest } from "./afterTest.ts";
-import { type Client, createClient, type Received } from "./client.ts";
+import { type Client, createClient } from "./client.ts";
 import { serviceRole, templateDatabase } from "./postgres.ts";
 
 export const secretKey = "a test's secret key, long enough: 0123456789";
@@ -36,7 +38,7 @@ export type TestService = {
   databaseUrl: string;
   send: Client;
   /** Registers a user with the `password` above. */
-  register(username?: string): Promise<{ id: string; username: string }>;
+  register(username?: string, headers?: OutgoingHttpHeaders): Promise<{ id: string; username: string }>;
   /** Issues a token for a registered user. */
   token(username: string): Promise<string>;
   /** Registers a user with the role administrator. Returns its Basic credentials. */
@@ -103,14 +105,18 @@ export async function startTestService(
   afterTest(close);
 
   let users = 0;
-  const register = async (username = `user${++users}`) => {
-    const request = { json: { username, password } };
-    let answer = await send("POST", "/api/users", request);
-    // On a busy machine, the first hash of a service can take longer than a request may wait.
-    for (let tries = 1; tries < 10 && answer.problem === "overloaded"; tries += 1) {
-      answer = await send("POST", "/api/users", request);
-    }
-    return created(answer);
+  const register: TestService["register"] = async (username = `user${++users}`, headers = {}) => {
+    let mayExist = false;
+    const answer = await untilServed(async () => {
+      const answer = await send("POST", "/api/users", { json: { username, password }, headers });
+      // The response of a registration that succeeded may have been a 503.
+      if (mayExist && answer.problem === "username-taken")
+        return send("GET", "/api/users/me", { basic: [username, password], headers });
+      mayExist ||= answer.problem === "database-unavailable";
+      return answer;
+    });
+    if (answer.status >= 300) throw new Error(`not registered: ${answer.status} ${answer.text}`);
+    return answer.json;
   };
   return {
     url: service.url,
@@ -123,7 +129,8 @@ export async function startTestService(
       return [username, password];
     },
     async token(username) {
-      const answer = await send("GET", "/api/token", { basic: [username, password] });
+      const answer = await untilServed(() => send("GET", "/api/token", { basic: [username, password] }));
+      if (answer.status !== 200) throw new Error(`no token: ${answer.status} ${answer.text}`);
       return answer.json.token as string;
     },
     sql: (text, values) => query(url, text, values),
@@ -153,17 +160,33 @@ export async function startTestService(
   };
 }
 
-function created(answer: Received): { id: string; username: string } {
-  if (answer.status !== 201) throw new Error(`not registered: ${answer.status} ${answer.text}`);
-  return answer.json;
+const maxTries = 20;
+const retryDelayMs = 100;
+
+/**
+ * Repeats a request, or several, while a response is a 503. On a slow machine any request can miss a deadline. The service lets
+ * nobody in with a 503, but what it should change may be changed.
+ */
+export async function untilServed<Answers extends { status: number } | { status: number }[]>(
+  ask: () => Promise<Answers>,
+): Promise<Answers> {
+  for (let tries = 1; ; tries += 1) {
+    const answers = await ask();
+    const all: { status: number }[] = Array.isArray(answers) ? answers : [answers];
+    if (tries === maxTries || !all.some(({ status }) => status === 503)) return answers;
+    await sleep(retryDelayMs);
+  }
 }
+
+/** Far more than what requests need to come to a lock, and less than the time of a test. */
+const maxWaitMs = 10_000;
 
 /**
  * Runs a statement in a transaction that stays open, so that requests which need the same rows wait in the middle of
  * their work.
  */
 export async function holdLocks(
-  { databaseUrl, sql }: Pick<TestService, "databaseUrl" | "sql">,
+  { databaseUrl }: Pick<TestService, "databaseUrl" | "sql">,
   text: string,
   values: unknown[],
 ) {
@@ -174,10 +197,25 @@ export async function holdLocks(
   return {
     /** Runs another statement in the same transaction. */
     query: (text: string, values: unknown[]) => client.query(text, values),
-    /** Resolves when so many sessions wait for a lock. */
+    /** Resolves when so many sessions wait for a lock. Ends the transaction and rejects if that takes too long. */
     async untilWaiting(count: number): Promise<void> {
       const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-      while ((await sql(waiting)).length < count);
+      // In the transaction, the view would not change.
+      const observer = new pg.Client(databaseUrl);
+      await observer.connect();
+      try {
+        const began = performance.now();
+        for (let most = 0; ; await sleep(5)) {
+          const { length } = (await observer.query(waiting)).rows;
+          if (length >= count) return;
+          most = Math.max(most, length);
+          if (performance.now() - began < maxWaitMs) continue;
+          await client.end();
+          throw new Error(`${count} sessions should wait for a lock, but at most ${most} did in ${maxWaitMs} ms`);
+        }
+      } finally {
+        await observer.end();
+      }
     },
     async commit(): Promise<void> {
       await client.query("COMMIT");

@@ -2,7 +2,7 @@
 import type { VerifierOptions } from "../../packages/verify/src/index.ts";
 import { createKey } from "./apiKeys.ts";
 import { audience } from "./fakeLatchkey.ts";
-import { password, type TestService } from "./service.ts";
+import { password, type TestService, untilServed } from "./service.ts";
 import { startVerifier, type TestVerifier } from "./verifiers.ts";
 
 /** The issuer of a service without PUBLIC_URL. */
@@ -61,7 +61,8 @@ export async function verifiedApi(service: TestService, options: Partial<Verifie
     user,
     asAdmin,
     async token({ basic }) {
-      const answer = await service.send("POST", "/api/sessions", { basic, json: { audience } });
+      const answer = await untilServed(() => service.send("POST", "/api/sessions", { basic, json: { audience } }));
+      if (answer.status !== 201) throw new Error(`no session: ${answer.status} ${answer.text}`);
       return answer.json.access_token;
     },
     key: ({ basic }, scopes = ["orders:read", "orders:write"]) => createKey(service, { basic }, { scopes }),

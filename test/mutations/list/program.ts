@@ -37,8 +37,8 @@ export const program: readonly Mutation[] = [
   {
     name: "a port closes although a connection has not been accepted",
     file: "src/http/listenQueue.ts",
-    find: "isConnected && !isAnotherPending(server, own.localPort)",
-    replace: "isConnected",
+    find: "isFilled && !isAnotherPending(server, own.localPort)",
+    replace: "isFilled",
     test: "test/faults/portClosed.test.ts",
     only: "while a port closes",
   },

@@ -209,7 +209,7 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
     synchronousStandby: () => nodeWith("sync_standby"),
     logTails,
     async untilComplete() {
-      const deadline = Date.now() + 60_000;
+      const deadline = Date.now() + 180_000;
       for (;;) {
         const found = await members();
         const statuses = await Promise.all(nodes.map((node) => askPatroni<Status>(node, "/patroni")));
