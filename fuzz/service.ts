@@ -43,7 +43,7 @@ export async function startFuzzedService(
 ): Promise<FuzzedService> {
   const config = program.readConfig({ ...settings, DATABASE_URL: databaseUrl, ...others });
   const cheap = { ...config, argon2MemoryKib: 64, argon2Passes: 1 };
-  const service = await program.startService(cheap, pino({ level: "silent" }));
+  const service = await start(program, cheap);
   const sign = await signer(databaseUrl);
   await createAdministrator(service.url, databaseUrl);
   // The fuzzer cannot wait until a token has expired, so it signs one that has.
@@ -54,9 +54,9 @@ export async function startFuzzedService(
   const expired = await sign({ typ: "at+jwt" }, { ...claims, ...ids, iat: now - 3_600, exp: now - 3_000 });
   // One instance has either its own pages or that of a team.
   const pageOfTeam = "https://team.example/authorize";
-  let another: ReturnType<typeof program.startService> | undefined;
+  let another: ReturnType<typeof startService> | undefined;
   const beginAuthorization = async (query: string): Promise<string | undefined> => {
-    another ??= program.startService({ ...cheap, authorizationPageUrl: pageOfTeam }, pino({ level: "silent" }));
+    another ??= start(program, { ...cheap, authorizationPageUrl: pageOfTeam });
     const { headers } = await fetch(`${(await another).url}/oauth/authorize?${query}`, { redirect: "manual" });
     return new URL(headers.get("location") ?? pageOfTeam).searchParams.get("authorization_id") ?? undefined;
   };
@@ -69,6 +69,24 @@ export async function startFuzzedService(
       await service.close();
     },
   };
+}
+
+const maxStarts = 5;
+
+/** Starts a service, at most five times: on a busy machine, connecting to Postgres can take longer than a start waits for it. */
+async function start(
+  program: Program,
+  config: Parameters<typeof startService>[0],
+): Promise<Awaited<ReturnType<typeof startService>>> {
+  for (let starts = 1; ; starts += 1) {
+    try {
+      return await program.startService(config, pino({ level: "silent" }));
+    } catch (error) {
+      // Not `instanceof`: a program with a planted fault has classes of its own.
+      const isUnavailable = error instanceof Error && Reflect.get(error, "slug") === "database-unavailable";
+      if (!isUnavailable || starts === maxStarts) throw error;
+    }
+  }
 }
 
 /** Registers the administrator, unless an earlier service on this database did. */
