@@ -3,9 +3,9 @@ import { chmod, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import pg from "pg";
-import { describe, expect, inject, test, vi } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { describeSettings } from "../../src/config/config.ts";
-import { createClient } from "../support/client.ts";
+import { createClient, registerUser } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
@@ -186,9 +186,7 @@ describe("without any setting, latchkey", { timeout: 60_000 }, () => {
     const DATA_DIR = await dataFolder();
     const first = runProgram([], { DATA_DIR });
     const send = createClient(await first.url);
-    const register = () => send("POST", "/api/users", { json: { username: "miguel", password } });
-    // The first one can be refused while the dictionaries of passwords are being loaded.
-    await vi.waitUntil(async () => (await register()).status === 201, 15_000);
+    await registerUser(send, { username: "miguel", password });
     const { token } = (await send("GET", "/api/token", { basic: ["miguel", password] })).json;
     first.process.kill("SIGTERM");
     expect(await first.exit).toBe(0);

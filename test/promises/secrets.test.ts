@@ -1,7 +1,7 @@
 /** No password, token or key is in a log, in the database, or in a response where it does not belong. */
 import { randomBytes } from "node:crypto";
 import { expect, test, vi } from "vitest";
-import { basicAuthorization, createClient, type Received, sendRaw } from "../support/client.ts";
+import { basicAuthorization, createClient, type Received, registerUser, sendRaw } from "../support/client.ts";
 import { runProgram } from "../support/process.ts";
 import { createDatabase, secretKey, startTestService } from "../support/service.ts";
 
@@ -172,9 +172,7 @@ test("a crash leaks none of them", async () => {
   const key = randomBytes(32).toString("base64");
   const program = runProgram([], { DATABASE_URL: await createDatabase(), SECRET_KEY: key, LOG_LEVEL: "trace" });
   const send = createClient(await program.url);
-  const register = () => send("POST", "/api/users", { json: { username: "gardener", password } });
-  // The first one can be refused while the dictionaries of passwords are being loaded.
-  await vi.waitUntil(async () => (await register()).status === 201, 15_000);
+  await registerUser(send, { username: "gardener", password });
   const { token } = (await send("GET", "/api/token", { basic: ["gardener", password] })).json;
   // Lines are written within some milliseconds.
   await vi.waitUntil(() => program.stdout.some((line) => line.includes("password-accepted")), 15_000);

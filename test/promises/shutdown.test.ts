@@ -2,9 +2,9 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createLifecycle } from "../../src/lib/lifecycle.ts";
-import { createClient } from "../support/client.ts";
+import { createClient, registerUser } from "../support/client.ts";
 import { type Program, runProgram } from "../support/process.ts";
 import { createDatabase, password, secretKey } from "../support/service.ts";
 
@@ -50,9 +50,7 @@ describe("after SIGTERM", { timeout: 60_000 }, () => {
     const program = await start({ SHUTDOWN_GRACE_SECONDS: "3" });
     const { send } = program;
     const idle = await keptAlive(program.url);
-    // The first one can be refused while the dictionaries of passwords are being loaded.
-    const register = () => send("POST", "/api/users", { json: { username: "susan", password } });
-    await vi.waitUntil(async () => (await register()).status === 201, 15_000);
+    await registerUser(send, { username: "susan", password }); // loads the dictionaries of passwords
     expect(await idle.ask("/livez")).not.toMatch(/^Connection: close/im);
     const started = performance.now();
     await stopping(program);
