@@ -1,5 +1,6 @@
 /** A contract guard in another service refuses requests exactly as Latchkey does. */
 import { createServer } from "node:http";
+import { decodeJwt } from "jose";
 import { expect, test } from "vitest";
 import { guarded } from "../../packages/verify/src/adapters/node.ts";
 import { contractGuard, createVerifier } from "../../packages/verify/src/index.ts";
@@ -79,10 +80,19 @@ function seen({ status, headers, text }: Pick<Answer, "status" | "headers" | "te
 type Case = { request: string; headers?: Record<string, string>; own?: string; other?: string };
 const same = (credentials: string) => ({ own: credentials, other: credentials });
 
+/** Two tokens that expire in the same second, because refusals say when a token expired. */
+async function tokensOfOneSecond() {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const [own, other] = [await token(), await tokenForApi()];
+    if (decodeJwt(own).exp === decodeJwt(other).exp) return { own: `Bearer ${own}`, other: `Bearer ${other}` };
+  }
+  throw new Error("no two tokens of one second");
+}
+
 service.advance(-3_600);
-const expired = { own: `Bearer ${await token()}`, other: `Bearer ${await tokenForApi()}` };
+const expired = await tokensOfOneSecond();
 service.advance(3_600);
-const valid = { own: `Bearer ${await token()}`, other: `Bearer ${await tokenForApi()}` };
+const valid = await tokensOfOneSecond();
 const keyOf = async (scopes: string[]) =>
   `Bearer ${(await create("POST", "/api/api-keys", { name: "key", scopes }, ["miguel", password])).key}`;
 const apiKey = same(await keyOf(["orders:read"]));
