@@ -11,13 +11,9 @@ const isInstalled = (name) => {
   }
 };
 
-const isBuilt = existsSync("dist/src/main.js");
-/** The first `npx latchkey` in this folder installs the folder as a package. Another build would take half a minute. */
-const isForNpx = process.env.npm_command === "exec" && isBuilt;
-
-if (["typescript", "tsx/package.json", "@redocly/cli/package.json"].every(isInstalled) && !isForNpx) {
+if (["typescript", "tsx/package.json", "@redocly/cli/package.json"].every(isInstalled)) {
   process.exitCode = spawnSync("npm run --silent build", { shell: true, stdio: "inherit" }).status ?? 1;
-} else if (!isBuilt) {
+} else if (!existsSync("dist/src/main.js")) {
   console.error("latchkey: not built, because the development packages are not installed.");
   console.error("          Run npm ci and then npm prune --omit=dev, or install the archive that npm pack creates.");
 }
