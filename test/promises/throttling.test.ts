@@ -240,10 +240,17 @@ test("an attempt rejected by an account's limit does not look up the user", asyn
     await Promise.all(Array.from({ length: 7 }, () => signIn(username, "wrong password", stranger())));
   }
   await lockedTo("LOCK TABLE users IN ACCESS EXCLUSIVE MODE", async () => {
-    const answers = await Promise.all(usernames.map((username) => signIn(username, "wrong password", stranger())));
+    const attempts = async () => {
+      const received = await Promise.all(usernames.map((username) => signIn(username, "wrong password", stranger())));
+      expect(statusesOf(received)).toEqual([429, 429, 429]);
+      return received;
+    };
+    let answers = await attempts();
+    // Each answer names the seconds that are left when it is made: again, if a second began between two of them.
+    const beganSecond = () => new Set(answers.map((answer) => answer.header("retry-after"))).size > 1;
+    for (let tries = 1; tries < 10 && beganSecond(); tries += 1) answers = await attempts();
     const seen = answers.map(({ status, headers, text }) => ({ status, headers, text: withoutIds(text) }));
     for (const { headers } of seen) for (const name of ["x-request-id", "date", "etag"]) delete headers[name];
-    expect(seen.map(({ status }) => status)).toEqual([429, 429, 429]);
     expect(seen[1]).toEqual(seen[0]);
     expect(seen[2]).toEqual(seen[0]);
   });
