@@ -83,6 +83,17 @@ export function narrowedAccess(granted: RequestedAccess, { scope, resource }: Ac
 }
 
 /**
+ * What a client asks for of the scopes that the user has allowed. It may ask for more, as in its authorization request.
+ * @returns a function, so that a malformed scope is refused before a code is used up
+ * @throws {Problem} `invalid-scope`
+ */
+export function scopesAsked(scope: string | undefined): (allowed: readonly string[]) => readonly string[] {
+  if (scope === undefined) return (allowed) => allowed;
+  const asked = parseScope(scope);
+  return (allowed) => allowed.filter((name) => asked.includes(name));
+}
+
+/**
  * What a client still has of what was granted: an administrator may have taken something away since.
  * @throws {Problem} `invalid-target` if the client may no longer use the audience
  */

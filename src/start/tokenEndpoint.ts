@@ -40,6 +40,7 @@ export function openTokenEndpoint(
     secrets: refreshSecrets(secretKeys.sealing),
     times: sessionTimesOf(config),
     store: endings(database),
+    issuer,
     enforce: revocations.apply,
     audit,
   });

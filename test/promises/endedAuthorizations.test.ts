@@ -1,4 +1,5 @@
 /** What ends the tokens of a user or of a client ends what could still become tokens: codes, device codes, forms, refresh tokens. */
+import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -221,6 +222,38 @@ describe.each(names)("%s", (name) => {
     }
     expect(await liveSessions(prepared)).toEqual([]);
     for (const token of tokens) if (token !== undefined) expect(await isAccepted(token)).toBe(false);
+  });
+});
+
+/** Each takes away what the user has allowed, and not the client or the user. */
+const withdrawals: Record<string, (audience: string, clientId: string) => Promise<{ status: number }>> = {
+  "the client may no longer use the API": (_, clientId) =>
+    service.send("PATCH", `/api/clients/${clientId}`, { basic: administrator, json: { audiences: [] } }),
+  "the API was deleted": (audience) =>
+    service.send("DELETE", `/api/apis/${encodeURIComponent(audience)}`, { basic: administrator }),
+};
+
+describe.each(Object.entries(withdrawals))("after a user has allowed an API, and %s", (_name, withdraw) => {
+  test.each([
+    ["a code", issueCode],
+    ["a device code", issueDeviceCode],
+  ])("%s starts no session, and ends none", async (_kind, issue) => {
+    const audience = `https://${randomUUID()}.example`;
+    const api = { audience, name: "Orders", scopes: [{ name: "orders:read", description: "See orders." }] };
+    expect((await service.send("POST", "/api/apis", { basic: administrator, json: api })).status).toBe(201);
+    const { client_id: clientId } = await registerApp(service, administrator, {
+      grant_types: ["authorization_code", "refresh_token", deviceCodeGrant],
+      audiences: [audience],
+      scopes: ["orders:read"],
+    });
+    const { id: userId, username } = await service.register();
+    const allowed = { clientId, userId, audience, scopes: ["orders:read"] };
+    const [before, after] = [await issue(service, allowed), await issue(service, allowed)];
+    expect((await request(clientId, before)).status).toBe(200);
+    expect((await withdraw(audience, clientId)).status).toBeLessThan(300);
+    expect(await request(clientId, after)).toMatchObject({ status: 400, json: { error: "invalid_grant" } });
+    const list = await service.send("GET", "/api/sessions", { basic: [username, password] });
+    expect(list.json.sessions).toHaveLength(1);
   });
 });
 

@@ -1,8 +1,9 @@
 /** Tokens of clients: those that they get for themselves, and those that users allow them to have. */
 import { decodeJwt } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
+import { deviceCodeGrant } from "../support/clientRows.ts";
 import { registerClient, type TestClient } from "../support/oauthClients.ts";
-import { type CodeOptions, issueCode, ownAudience, redirectUri } from "../support/oauthCodes.ts";
+import { type CodeOptions, issueCode, issueDeviceCode, ownAudience, redirectUri } from "../support/oauthCodes.ts";
 import { holdLocks, password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
@@ -203,6 +204,22 @@ describe("what a user allows a client", () => {
     const { status, json } = await ask({ ...code, resource: ownAudience }, client);
     expect(status).toBe(200);
     expect(decodeJwt(json.access_token).aud).toBe(ownAudience);
+  });
+
+  test.each([
+    ["a code", issueCode],
+    ["a device code", issueDeviceCode],
+  ])("limits the access token to the scope that the client sends with %s", async (_kind, issue) => {
+    const client = await newApp({ grant_types: ["authorization_code", "refresh_token", deviceCodeGrant] });
+    const user = await service.register();
+    const allowed = { clientId: client.client_id, userId: user.id, scopes: ["account:read", "account:write"] };
+    const code = await issue(service, allowed);
+    expect((await ask({ ...code, scope: "account:read  account:write" }, client)).json.error).toBe("invalid_scope");
+    const { json } = await ask({ ...code, scope: "users:read account:read" }, client);
+    expect(json.scope).toBe("account:read");
+    expect(decodeJwt(json.access_token)["scope"]).toBe("account:read");
+    const refreshed = await ask({ grant_type: "refresh_token", refresh_token: json.refresh_token }, client);
+    expect(refreshed.json.scope).toBe("account:read account:write");
   });
 
   test("is not given for a redirect URI that Postgres cannot store", async () => {

@@ -51,9 +51,9 @@ export async function issueCode(
 /** Stores a device code that its user has allowed. @returns the parameters that redeem it, without those of the client */
 export async function issueDeviceCode(
   service: Pick<TestService, "sql">,
-  options: Pick<CodeOptions, "clientId" | "userId">,
+  { clientId, userId, audience = ownAudience, scopes = ["account:read"] }: CodeOptions,
 ): Promise<Record<string, string>> {
-  const access = { ...options, audience: ownAudience, scopes: ["account:read"] };
+  const access = { clientId, userId, audience, scopes };
   const code = randomBytes(32).toString("base64url");
   await service.sql(
     `INSERT INTO device_codes (digest, user_code_hmac, client_id, audience, scopes, expires_at, interval_seconds, user_id,

@@ -4,7 +4,14 @@ import { clientId, sessionId, userId } from "../../database/columns.ts";
 import type { Database } from "../../database/database.ts";
 import { statement } from "../../database/sql.ts";
 import { bytea, nullable, text } from "../../database/sqlTypes.ts";
-import { lockOwner, startedColumns, startParameters, startSession, toStarted } from "../../sessions/clients/store.ts";
+import {
+  isAudienceUsable,
+  lockOwner,
+  startedColumns,
+  startParameters,
+  startSession,
+  toStarted,
+} from "../../sessions/clients/store.ts";
 import type { CodeStore } from "./storeTypes.ts";
 
 /** All that is presented is right. A code that is bound to a key needs a proof of it (RFC 9449, section 10). */
@@ -34,7 +41,7 @@ const redeemCode = statement({
   sql: `WITH ${lockOwner("(SELECT user_id FROM authorization_codes WHERE digest = :digest)")}, redeemed AS MATERIALIZED (
       UPDATE authorization_codes SET redeemed_at = now(), session_id = :sessionId FROM owner, client
       WHERE ${presented} AND user_id = owner.id AND user_epoch = token_epoch AND redeemed_at IS NULL AND expires_at > now()
-        AND ${isSessionLive} AND ${isStillRegistered}
+        AND ${isSessionLive} AND ${isStillRegistered} AND ${isAudienceUsable("authorization_codes.audience")}
       RETURNING authorization_codes.*
     ), ${startSession("redeemed", ", redeemed.nonce")}`,
   parameters: { ...startParameters, ...presentedParameters, audit: auditParameter },

@@ -22,7 +22,7 @@ export type CodeStore = {
    * Redeems a code and starts its session. One of several concurrent calls succeeds.
    * @returns `undefined` if the code is not valid. It is unknown, belongs to another client, was redeemed or has expired. Or it
    * was ended with the user's tokens or with the session in which it was allowed. Or the client no longer has the redirect URI to
-   * which it was sent. Or the presented verifier, redirect URI or key is wrong
+   * which it was sent, or the audience, or the API was deleted. Or the presented verifier, redirect URI or key is wrong
    */
   redeem(
     code: PresentedCode,

@@ -4,7 +4,14 @@ import { clientId, grantId, sessionId, userId } from "../../database/columns.ts"
 import type { Database } from "../../database/database.ts";
 import { statement } from "../../database/sql.ts";
 import { arrayOf, boolean, bytea, integer, narrowed, nullable, text, timestamptz } from "../../database/sqlTypes.ts";
-import { lockOwner, startedColumns, startParameters, startSession, toStarted } from "../../sessions/clients/store.ts";
+import {
+  isAudienceUsable,
+  lockOwner,
+  startedColumns,
+  startParameters,
+  startSession,
+  toStarted,
+} from "../../sessions/clients/store.ts";
 import { addToGrant, owner, ownerParameters } from "../authorization/store.ts";
 import type { DeviceCodeState, DeviceCodeStore, DeviceDecision } from "./storeTypes.ts";
 
@@ -124,6 +131,7 @@ const redeemDeviceCode = statement({
       UPDATE device_codes SET redeemed_at = now(), session_id = :sessionId FROM owner, client
       WHERE digest = :digest AND client_id = client.id AND decision = 'allowed' AND redeemed_at IS NULL
         AND user_id = owner.id AND user_epoch = token_epoch AND expires_at > now()
+        AND ${isAudienceUsable("device_codes.audience")}
       RETURNING device_codes.*
     ), ${startSession("redeemed")}`,
   parameters: { ...startParameters, digest: bytea, audit: auditParameter },

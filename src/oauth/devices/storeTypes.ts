@@ -58,7 +58,8 @@ export type DeviceCodeStore = {
   poll(digest: Buffer, clientId: ClientId): Promise<PolledDeviceCode | undefined>;
   /**
    * Redeems an allowed code and starts its session. One of several concurrent calls succeeds.
-   * @returns `undefined` if the code was redeemed, has expired or was ended with the user's tokens
+   * @returns `undefined` if the code was redeemed, has expired or was ended with the user's tokens, if the client no longer has the
+   * audience, or if the API was deleted
    */
   redeem(digest: Buffer, session: ClientSessionValues): Promise<StartedClientSession | undefined>;
 };

@@ -5,7 +5,7 @@ import type { ClientId } from "../../identifiers.ts";
 import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
 import { digestOfCode } from "../codes/codes.ts";
 import type { CodeStore } from "../codes/storeTypes.ts";
-import { narrowedAccess } from "../requestedAccess.ts";
+import { narrowedAccess, scopesAsked } from "../requestedAccess.ts";
 import { type GrantHandler, invalidGrant, requireParameter, type TokenParameters } from "./grant.ts";
 import type { IssueUserTokens } from "./userTokens.ts";
 
@@ -33,6 +33,7 @@ export function authorizationCode({ store, sessions, issueUserTokens, audit }: P
       redirectUri: parameters.redirect_uri ?? null,
       proofKey: proofKey ?? null,
     };
+    const limit = scopesAsked(parameters.scope);
     await requireResource(parameters, presented.digest, client.id);
     const prepared = sessions.prepare(client, proofKey);
     const redeemed = await store.redeem(presented, prepared.values);
@@ -46,7 +47,7 @@ export function authorizationCode({ store, sessions, issueUserTokens, audit }: P
     }
     const { nonce, ...session } = redeemed;
     sessions.report(prepared, session);
-    return issueUserTokens({ client, prepared, session, proofKey, nonce: nonce ?? undefined });
+    return issueUserTokens({ client, prepared, session, proofKey, limit, nonce: nonce ?? undefined });
   };
 }
 

@@ -3,7 +3,7 @@ import { Problem } from "../../problems/problems.ts";
 import type { ClientSessions } from "../../sessions/clients/clientSessions.ts";
 import { digestOfCode } from "../codes/codes.ts";
 import type { DeviceCodeState, DeviceCodeStore } from "../devices/storeTypes.ts";
-import { narrowedAccess } from "../requestedAccess.ts";
+import { narrowedAccess, scopesAsked } from "../requestedAccess.ts";
 import { type GrantHandler, invalidGrant, requireParameter } from "./grant.ts";
 import type { IssueUserTokens } from "./userTokens.ts";
 
@@ -25,6 +25,7 @@ export const deviceCode =
   ({ store, sessions, issueUserTokens }: Parts): GrantHandler =>
   async (client, parameters, proofKey) => {
     const digest = digestOfCode(requireParameter(parameters, "device_code"));
+    const limit = scopesAsked(parameters.scope);
     const polled = await store.poll(digest, client.id);
     if (polled?.state === "replayed" && polled.userId && polled.sessionId) {
       const { userId, sessionId } = polled;
@@ -37,5 +38,5 @@ export const deviceCode =
     const session = await store.redeem(digest, prepared.values);
     if (!session) throw invalidGrant();
     sessions.report(prepared, session);
-    return issueUserTokens({ client, prepared, session, proofKey });
+    return issueUserTokens({ client, prepared, session, proofKey, limit });
   };

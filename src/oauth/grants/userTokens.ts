@@ -21,6 +21,8 @@ type Started = {
   prepared: PreparedSession;
   session: StartedClientSession;
   proofKey: string | undefined;
+  /** Limits the tokens, but not the session. */
+  limit: (scopes: readonly string[]) => readonly string[];
   nonce?: string | undefined;
 };
 
@@ -29,10 +31,10 @@ export type IssueUserTokens = (started: Started) => Promise<IssuedTokens>;
 
 export const createUserTokens =
   ({ grants, issueIdToken, issuer }: Parts): IssueUserTokens =>
-  async ({ client, prepared, session, proofKey, nonce }) => {
-    const { userId, username, authenticatedAt } = session;
+  async ({ client, prepared, session, proofKey, limit, nonce }) => {
+    const { userId, username, authenticatedAt, audience } = session;
     const sessionId = prepared.values.sessionId;
-    const granted = withinClient({ client, issuer }, session);
+    const granted = withinClient({ client, issuer }, { audience, scopes: limit(session.scopes) });
     const grant = await grants.grant(userId, granted);
     if (!grant) throw new Error("a client gets limited tokens only");
     const seconds = Math.max(1, Math.min(grant.seconds, session.refreshExpiresInSeconds));

@@ -16,6 +16,8 @@ import type { ReplayEvent, SessionGrant, SessionStore, SessionTimes } from "../s
 /** The values of `startParameters` (store.ts). */
 export type ClientSessionValues = {
   clientId: ClientId;
+  /** The audience of this service. */
+  issuer: string;
   kept: number;
   sessionId: SessionId;
   seed: Buffer;
@@ -55,12 +57,14 @@ type Parts = {
   secrets: RefreshSecrets;
   times: SessionTimes;
   store: Pick<SessionStore, "endReplayed">;
+  /** The audience of this service. */
+  issuer: string;
   /** Applies a revocation on this instance at once. */
   enforce(revocation: Revocation): void;
   audit: Audit;
 };
 
-export function createClientSessions({ tokens, secrets, times, store, enforce, audit }: Parts) {
+export function createClientSessions({ tokens, secrets, times, store, issuer, enforce, audit }: Parts) {
   /**
    * Call it before the store decides: the lifetime of the access token begins now.
    * @param proofKey of the DPoP proof. It binds the refresh token of a public client, which has no other authentication (RFC 9449,
@@ -76,6 +80,7 @@ export function createClientSessions({ tokens, secrets, times, store, enforce, a
     const { address = null, userAgent = null } = requestContext();
     const values = {
       clientId: client.id,
+      issuer,
       kept: times.sessionsPerUser - 1,
       sessionId: id,
       seed,

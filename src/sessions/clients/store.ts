@@ -13,8 +13,16 @@ import type { StartedClientSession } from "./clientSessions.ts";
 export const lockOwner = (user: string): string => `owner AS MATERIALIZED (
     SELECT id, username, token_epoch FROM users WHERE id = ${user} AND blocked_at IS NULL FOR NO KEY UPDATE
   ), client AS MATERIALIZED (
-    SELECT clients.id, redirect_uris FROM owner, clients WHERE clients.id = :clientId FOR KEY SHARE OF clients
+    SELECT clients.id, redirect_uris, audiences FROM owner, clients WHERE clients.id = :clientId FOR KEY SHARE OF clients
   )`;
+
+/**
+ * Whether the client may still get tokens for the audience that the user has allowed. Otherwise a session would start without a
+ * token.
+ * @param audience SQL
+ */
+export const isAudienceUsable = (audience: string): string =>
+  `(${audience} = :issuer OR (${audience} = ANY (client.audiences) AND EXISTS (SELECT FROM apis WHERE apis.audience = ${audience})))`;
 
 /**
  * CTEs that start a session, and a `SELECT` that ends the statement. Like `create-session`, it ends the oldest sessions beyond the
@@ -59,6 +67,7 @@ export const startSession = (from: string, selected = ""): string => `ended AS M
 
 export const startParameters = {
   clientId,
+  issuer: text,
   kept: integer,
   sessionId,
   seed: bytea,

@@ -291,4 +291,28 @@ export const authorization: readonly Mutation[] = [
     test: grants,
     only: "withdraws the grants",
   },
+  {
+    name: "a code for a deleted API starts a session without tokens",
+    file: "src/oauth/codes/store.ts",
+    find: 'isAudienceUsable("authorization_codes.audience")',
+    replace: 'isAudienceUsable("authorization_codes.audience").replace("(", "(true OR ")',
+    test: ended,
+    only: "and the API was deleted a code starts no session",
+  },
+  {
+    name: "a device code for a deleted API starts a session without tokens",
+    file: "src/oauth/devices/store.ts",
+    find: 'isAudienceUsable("device_codes.audience")',
+    replace: 'isAudienceUsable("device_codes.audience").replace("(", "(true OR ")',
+    test: ended,
+    only: "and the API was deleted a device code starts no session",
+  },
+  {
+    name: "the scope that a client sends with a code is ignored",
+    file: "src/oauth/grants/userTokens.ts",
+    find: "limit(session.scopes)",
+    replace: "session.scopes",
+    test: "test/promises/oauthTokens.test.ts",
+    only: "limits the access token to the scope",
+  },
 ];
