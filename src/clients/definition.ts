@@ -11,13 +11,13 @@ import type { ClientDefinition } from "./storeTypes.ts";
 const maxDetailLength = 512;
 
 /**
+ * @param storedName that an earlier version may have accepted: it does not prevent other changes
  * @throws {Problem} `invalid-request` if the client could not be used, or would not be safe. Its pointers name members of the
  * contract
  */
-export function requireUsable(client: ClientDefinition): void {
+export function requireUsable(client: ClientDefinition, storedName?: string): void {
   const { name, authentication, jwks, jwksUri } = client;
-  requireDisplayable(name, "#/name");
-  if (name.trim() !== name) throw invalid("#/name", "has a space at an end");
+  if (name !== storedName) requireName(name);
   requireGrants(client);
   requireUris(client);
   const hasKeys = jwks !== null || jwksUri !== null;
@@ -28,6 +28,11 @@ export function requireUsable(client: ClientDefinition): void {
     throw invalid(jwks ? "#/jwks" : "#/jwks_uri", "is for private_key_jwt only");
   }
   for (const [index, key] of (jwks?.keys ?? []).entries()) requireKey(key, `#/jwks/keys/${index}`);
+}
+
+function requireName(name: string): void {
+  requireDisplayable(name, "#/name");
+  if (name.trim() !== name) throw invalid("#/name", "has a space at an end");
 }
 
 function requireGrants({ authentication, grantTypes, redirectUris }: ClientDefinition): void {

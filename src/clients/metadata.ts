@@ -102,7 +102,7 @@ export function definitionOf(given: ClientMetadata, { authentication, name, allo
     if (!(error instanceof Problem) || error.slug !== "invalid-request") throw error;
     const [first] = error.body("").errors ?? [];
     const member = first && "pointer" in first ? first.pointer.slice(2) : "The metadata";
-    throw invalidMetadata(`${member}: ${first?.detail ?? "is not valid"}`);
+    throw invalidMetadata(`${member === "name" ? "client_name" : member}: ${first?.detail ?? "is not valid"}`);
   }
   return definition;
 }

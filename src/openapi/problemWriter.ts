@@ -4,7 +4,7 @@
  */
 import type { Request, Response } from "express";
 import { securityHeaders } from "../http/securityHeaders.ts";
-import { oauthError } from "../problems/oauthErrors.ts";
+import { oauthError, registrationProblem } from "../problems/oauthErrors.ts";
 import { Problem, type ProblemBody } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import { inUtf8, type Operation } from "./contract.ts";
@@ -113,7 +113,9 @@ function declaredProblem(operation: Operation | undefined, error: unknown): Prob
   const problem =
     error instanceof Problem ? error : (undecodable(error) ?? new Problem("internal-error", { cause: error }));
   const isDeclared = !operation || operation.responses.has(problem.status);
-  return isDeclared ? problem : new Problem("internal-error", { cause: error });
+  if (!isDeclared) return new Problem("internal-error", { cause: error });
+  // The validator rejects members before the handler does, and does not know the codes of RFC 7591.
+  return operation?.id === "registerClient" ? registrationProblem(problem) : problem;
 }
 
 /** Express throws a URIError for a path that cannot be decoded, before the operation is known. */

@@ -1,7 +1,7 @@
 /** Problems as errors of OAuth (RFC 6749, section 5.2). */
 import type { components } from "../../generated/openapi.ts";
 import type { ProblemSlug } from "./catalogue.ts";
-import type { Problem, ProblemBody, RequestError } from "./problems.ts";
+import { Problem, type ProblemBody, type RequestError } from "./problems.ts";
 
 type OAuthError = components["schemas"]["OAuthError"];
 
@@ -51,11 +51,34 @@ export function oauthError(problem: Problem, body: ProblemBody, isForTokens = fa
   const description = `${detail ?? title}${faults && `: ${faults}`}`;
   return {
     error: codeOf(problem, isForTokens),
-    // The characters that RFC 6749 allows.
-    error_description: description.slice(0, maxDescriptionLength).replace(/[^ !#-[\]-~]/g, "?"),
+    error_description: allowedText(description.slice(0, maxDescriptionLength)),
     error_uri: type,
   };
 }
 
-const partOf = (error: RequestError): string =>
-  "parameter" in error ? error.parameter : "header" in error ? error.header : "the body";
+/** RFC 6749 allows ASCII without quotation marks and backslashes, which occur in the patterns of the contract. */
+const allowedText = (text: string) =>
+  text
+    .replaceAll('"', "'")
+    .replaceAll("\\", "/")
+    .replace(/[^ !#-[\]-~]/g, "?");
+
+function partOf(error: RequestError): string {
+  if ("parameter" in error) return error.parameter;
+  return "header" in error ? error.header : error.pointer.slice(2) || "the body";
+}
+
+/**
+ * @returns an `invalid-request` about members of a registration as the problem that has a code of RFC 7591, section 3.2.2; other
+ * problems as they are
+ */
+export function registrationProblem(problem: Problem): Problem {
+  if (problem.slug !== "invalid-request") return problem;
+  const [first, ...others] = problem.body("").errors ?? [];
+  if (!first || !("pointer" in first) || first.pointer === "#") return problem;
+  const isRedirectUri = /^#\/redirect_uris(?:\/|$)/.test(first.pointer);
+  return new Problem(isRedirectUri ? "invalid-redirect-uri" : "invalid-client-metadata", {
+    errors: [first, ...others],
+    cause: problem.cause,
+  });
+}

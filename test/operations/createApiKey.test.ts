@@ -46,6 +46,7 @@ describeOperation("createApiKey", {
           ["a name with a line separator", { name: "a\u2028b", scopes: [] }, "#/name"],
           ["a name with a lone surrogate", { name: "a\ud800", scopes: [] }, "#/name"],
           ["a name that reverses the text", { name: "a\u202eb", scopes: [] }, "#/name"],
+          ["a name with an invisible character", { name: "a\u200bb", scopes: [] }, "#/name"],
           ["a name with a space at its end", { name: "a ", scopes: [] }, "#/name"],
           ["no scopes", { name: "a" }, "#/scopes"],
           ["an unknown scope", { name: "a", scopes: ["account:read", "everything"] }, "#/scopes/1"],

@@ -63,11 +63,44 @@ describeOperation("registerClient", {
           ["grants that are no list", "invalid_client_metadata", { grant_types: "authorization_code" }],
           ["a logo by http", "invalid_client_metadata", { logo_uri: "http://app.example/" }],
           ["a name that cannot be displayed", "invalid_client_metadata", { client_name: "App\u202E" }],
+          ["a name that is invisible", "invalid_client_metadata", { client_name: "\u3164" }],
         ],
         async (_label, error, members) => {
           expect(await register({ ...app, ...members })).toMatchObject({ status: 400, json: { error } });
         },
       ),
+      ...each<[string, object, string, string]>(
+        "for %s, with the member that is wrong",
+        [
+          ["redirect URIs that are no list", { redirect_uris: 1 }, "redirect_uri", "redirect_uris must be array"],
+          ["a redirect URI that is no text", { redirect_uris: [1] }, "redirect_uri", "redirect_uris/0 must be string"],
+          [
+            "an empty name",
+            { client_name: "" },
+            "client_metadata",
+            "client_name must NOT have fewer than 1 characters",
+          ],
+          ["a name that reverses the text", { client_name: "a\u202e" }, "client_metadata", "client_name: has U+202E"],
+        ],
+        async (_label, members, code, description) => {
+          const { status, json } = await register({ ...app, ...members });
+          expect(status).toBe(400);
+          expect(json.error).toBe(`invalid_${code}`);
+          expect(json.error_uri).toBe(`/problems/${json.error.replaceAll("_", "-")}`);
+          expect(json.error_description).toContain(description);
+        },
+      ),
+      "for a body that is no object, without a member": async () => {
+        const { json } = await register([]);
+        expect(json).toMatchObject({
+          error: "invalid_request",
+          error_description: expect.stringContaining("the body"),
+        });
+      },
+      "with the quotation marks of a pattern as apostrophes": async () => {
+        const { json } = await register({ ...app, redirect_uris: ["https://app.example/\u00e9"] });
+        expect(json.error_description).toContain("redirect_uris/0 must match pattern '^[!-~]+$'");
+      },
     },
     404: {
       "if programs cannot register themselves": async () => {

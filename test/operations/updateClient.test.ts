@@ -53,6 +53,13 @@ describeOperation("updateClient", {
         expect((await patch({ scopes: [], audiences: [] })).status).toBe(200);
         expect((await patch({ scopes: ["cellar:open"] })).status).toBe(400);
       },
+      "if it keeps a name that an earlier version accepted": async () => {
+        const name = "Re\u00adport";
+        await service.sql("UPDATE clients SET name = $1 WHERE id = $2", [name, client_id]);
+        expect(await patch({ scopes: [] })).toMatchObject({ status: 200, json: { name } });
+        expect((await patch({ name: `${name}s` })).status).toBe(400);
+        expect((await patch({ name: "Report" })).status).toBe(200);
+      },
     },
     400: each<[string, object]>(
       "for %s",

@@ -80,7 +80,7 @@ export function createClientAdministration({ store, access, findApiScopes, enfor
     const changed = await retryOnConflict(async () => {
       const before = await findExpected(id, isExpected);
       const next = { ...before, ...change };
-      requireUsable(next);
+      requireUsable(next, before.name);
       await requireKnown(next, before);
       await requireHeld(editor, new Set([...next.scopes, ...before.scopes]));
       return store.replace(before, next, losesRights(before, next));
