@@ -6,7 +6,7 @@ import type { Access } from "./access/rights.ts";
 import type { VerifyApiKey } from "./apiKeys/verification/verification.ts";
 import type { Audit } from "./audit/audit.ts";
 import type { VerifyDpopProof } from "./oauth/dpop.ts";
-import type { Authenticator } from "./openapi/guard.ts";
+import { type Authenticator, acceptsNoProofs } from "./openapi/guard.ts";
 import { type AnyTokenPrincipal, identityOf } from "./principal.ts";
 import { Problem } from "./problems/problems.ts";
 import { clientNetworks, requestContext } from "./requestContext.ts";
@@ -25,7 +25,9 @@ type Parts = {
 };
 
 export type ServiceAuthenticator = Authenticator & {
-  /** Verifies a token for the API with this audience. @throws {Problem} as `token` */
+  /** Verifies a token for this service, where proofs are not accepted. @throws {Problem} as `token` */
+  tokenWithoutProof(token: string): OwnToken | Promise<OwnToken>;
+  /** Verifies a token for the API with this audience, where proofs are not accepted. @throws {Problem} as `token` */
   apiToken(token: string, audience: string): TokenForApi | Promise<TokenForApi>;
 };
 
@@ -37,9 +39,9 @@ export function createAuthenticator(parts: Parts): ServiceAuthenticator {
     }
     throw error;
   };
-  const requireUsable = <Principal extends AnyTokenPrincipal>(principal: Principal): Principal => {
+  const requireUsable = <Principal extends AnyTokenPrincipal>(principal: Principal, ifBound: string): Principal => {
     try {
-      if (principal.boundTo !== undefined) throw new Problem("invalid-token", { detail: needsProof });
+      if (principal.boundTo !== undefined) throw new Problem("invalid-token", { detail: ifBound });
       revocations.check(principal);
       return principal;
     } catch (error) {
@@ -48,6 +50,7 @@ export function createAuthenticator(parts: Parts): ServiceAuthenticator {
   };
   const check = <Principal extends AnyTokenPrincipal>(
     verify: () => Principal | Promise<Principal>,
+    ifBound: string,
   ): Principal | Promise<Principal> => {
     let verified: Principal | Promise<Principal>;
     try {
@@ -56,8 +59,11 @@ export function createAuthenticator(parts: Parts): ServiceAuthenticator {
       return auditRefusal(error);
     }
     return verified instanceof Promise
-      ? verified.then(requireUsable, (error: unknown) => auditRefusal(error))
-      : requireUsable(verified);
+      ? verified.then(
+          (principal) => requireUsable(principal, ifBound),
+          (error: unknown) => auditRefusal(error),
+        )
+      : requireUsable(verified, ifBound);
   };
 
   const verifyBound = async (token: string): Promise<OwnToken> => {
@@ -78,9 +84,10 @@ export function createAuthenticator(parts: Parts): ServiceAuthenticator {
 
   return {
     password: (username, password) => users.signIn(username, password, clientNetworks()),
-    token: (token) => check(() => tokens.verify(token)),
+    token: (token) => check(() => tokens.verify(token), needsProof),
     boundToken: verifyBound,
-    apiToken: (token, audience) => check(() => tokens.verifyForApi(token, audience)),
+    tokenWithoutProof: (token) => check(() => tokens.verify(token), acceptsNoProofs),
+    apiToken: (token, audience) => check(() => tokens.verifyForApi(token, audience), acceptsNoProofs),
     apiKey: verifyApiKey,
     missingScopes: access.missingScopes,
     refuse: access.refuse,

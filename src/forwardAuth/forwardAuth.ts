@@ -1,6 +1,6 @@
 /**
- * Decides for a proxy whether a request may pass, and whose it is. Without an audience, the request needs a credential for this
- * service. With one, it needs what the API demands: the scopes that the proxy names, and the `security` of its contract.
+ * Decides for a proxy whether a request may pass, and whose it is. Without the audience of an API, the request needs a credential
+ * for this service. With one, it needs what the API demands: the scopes that the proxy names, and the `security` of its contract.
  */
 import {
   type Alternatives,
@@ -27,13 +27,14 @@ import { Problem } from "../problems/problems.ts";
 import { requestContext } from "../requestContext.ts";
 import type { RevocableCache } from "../revocations/cache.ts";
 import type { Revocations } from "../revocations/revocations.ts";
-import type { TokenForApi } from "../tokens/accessTokens.ts";
+import type { OwnToken, TokenForApi } from "../tokens/accessTokens.ts";
 import { isDelegated } from "../tokens/claims.ts";
 import { type ForwardedHeaders, forwardedRequest } from "./forwardedRequest.ts";
 import type { ProtectedApi } from "./protectedApis.ts";
 
 /** What a proxy asks. */
 export type Question = {
+  /** By default, this service. */
   audience?: string | undefined;
   /** Separated by spaces. */
   scope?: string | undefined;
@@ -65,8 +66,10 @@ type AnyPrincipal = Principal | AnyTokenPrincipal;
 type Verifiers = CredentialVerifiers<TokenPrincipal | ApiTokenPrincipal>;
 
 type Parts = {
-  authenticator: CredentialVerifiers<TokenPrincipal> & {
-    /** Verifies a token for the API with this audience. @throws {Problem} as `token` */
+  authenticator: Pick<CredentialVerifiers<TokenPrincipal>, "password" | "apiKey"> & {
+    /** Verifies a token for this service. @throws {Problem} `invalid-token`, `token-expired`, `token-revoked` */
+    tokenWithoutProof(token: string): OwnToken | Promise<OwnToken>;
+    /** Verifies a token for the API with this audience. @throws {Problem} as `tokenWithoutProof` */
     apiToken(token: string, audience: string): TokenForApi | Promise<TokenForApi>;
   };
   access: Pick<Access, "missingScopes" | "refuse" | "rightsOf">;
@@ -74,6 +77,8 @@ type Parts = {
   revocations: Pick<Revocations, "requireCurrent">;
   /** Whether the peer of a connection is a proxy whose headers are trusted. */
   isTrustedProxy(peer: string): boolean;
+  /** The audience of this service. */
+  issuer: string;
 };
 
 /** What a request needs: all scopes of one alternative for its kind of credential. */
@@ -97,11 +102,12 @@ const schemesOf = ({ password, bearer }: Rule, isForApi: boolean): Scheme[] => [
   ...(bearer.length > 0 && isForApi ? (["clientAuth"] as const) : []),
 ];
 
-export function createForwardAuth({ authenticator, access, apis, revocations, isTrustedProxy }: Parts): ForwardAuth {
+export function createForwardAuth(parts: Parts): ForwardAuth {
+  const { authenticator, access, apis, revocations, isTrustedProxy, issuer } = parts;
   const password = shareChecks(authenticator.password);
 
   return async ({ audience, scope, headers, authorization }) => {
-    const api = audience === undefined ? undefined : await find(audience);
+    const api = audience === undefined || audience === issuer ? undefined : await find(audience);
     const rule = ruleFor(api, scope, headers);
     if (rule.isOpen || (rule.isOptional && authorization === undefined)) return undefined;
     const context = requestContext();
@@ -157,7 +163,7 @@ export function createForwardAuth({ authenticator, access, apis, revocations, is
     const verifiers: Verifiers = {
       password,
       apiKey: api ? async (key) => requireKeyFor(api, await authenticator.apiKey(key)) : authenticator.apiKey,
-      token: api ? (token) => authenticator.apiToken(token, api.audience) : authenticator.token,
+      token: api ? (token) => authenticator.apiToken(token, api.audience) : authenticator.tokenWithoutProof,
     };
     return (async () => authenticate(schemes, parseAuthorization(authorization), verifiers))();
   }
@@ -224,13 +230,13 @@ function requireKeyFor({ scopes }: ProtectedApi, principal: ApiKeyPrincipal): Ap
 }
 
 /**
- * Rejects a delegated token. The user allowed the client to use this service, not an application that has neither an audience nor
- * a scope.
+ * Rejects a delegated token. The user allowed the client to use this service, not an application that has neither an audience of
+ * its own nor a scope.
  * @throws {Problem} `invalid-token`
  */
 function requireNotDelegated(principal: AnyPrincipal): void {
   if (principal.proof !== "token" || !isDelegated(principal)) return;
-  throw new Problem("invalid-token", { detail: "The token of a client needs an audience or a scope here." });
+  throw new Problem("invalid-token", { detail: "The token of a client needs the audience of an API or a scope here." });
 }
 
 const ruleOf = (operation: ContractOperation): Rule => ({

@@ -42,11 +42,14 @@ function parseBasic(value: string): { username: string; password: string } {
 
 const malformed = (what: string) => invalidRequest({ header: "Authorization", detail: `The Basic value ${what}.` });
 
-/**
- * Whether a Basic username is meant to be a token: it begins like a JWS with a JSON header, or is
- * longer than the contract allows for usernames. Such a name cannot be registered.
- */
-export const hasTokenShape = (username: string): boolean => /^eyJ[^.]*\./.test(username) || username.length > 256;
+/** Longer Basic usernames are tokens. In UTF-16 units. */
+export const maxUsernameLength = 256;
+
+/** Whether a text begins like a JWS with a JSON header. Such a name cannot be registered. */
+export const beginsLikeToken = (text: string): boolean => /^eyJ[^.]*\./.test(text);
+
+/** Whether a Basic username is meant to be a token. */
+const hasTokenShape = (username: string): boolean => beginsLikeToken(username) || username.length > maxUsernameLength;
 
 /** Whether a credential is meant to be an API key, percent-encoded or not. Such a name cannot be registered. */
 export const hasApiKeyShape = (credential: string): boolean => /^lk(?:_|%5[Ff])[\w-]{32,}$/.test(credential);

@@ -112,8 +112,13 @@ export function authenticate<Token extends { proof: string }>(
     if (bearer !== undefined) return verifyBearer(schemes, bearer, verifiers);
     if (schemes.includes("basicAuth")) return verifiers.password(credentials.username, credentials.password);
   }
-  throw new Problem("authentication-required");
+  const isUnusable = credentials?.scheme === "dpop" && !verifiers.boundToken;
+  throw new Problem("authentication-required", isUnusable ? { detail: acceptsNoProofs } : {});
 }
+
+/** For the detail of a problem. */
+export const acceptsNoProofs =
+  "This operation accepts no DPoP proofs, so a token that is bound to a key cannot be used here.";
 
 type Authenticated<Token> = CredentialPrincipal<Token> | Promise<CredentialPrincipal<Token>>;
 type CredentialPrincipal<Token> = PasswordPrincipal | Token | ApiKeyPrincipal | ClientPrincipal;

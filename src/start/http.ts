@@ -130,6 +130,7 @@ async function collectServices(
       apis: domain.protectedApis,
       revocations: keys.revocations,
       isTrustedProxy: trustedProxy(config.trustProxy),
+      issuer: issuerOf(config),
     }),
     grants: domain.grants,
     tokens: keys.tokens,

@@ -1,7 +1,7 @@
 /** Whether a new username and a new password are accepted. */
 import type { CanonicalUsername } from "../identifiers.ts";
 import { fairQueue } from "../lib/fairQueue.ts";
-import { hasApiKeyShape, hasTokenShape } from "../openapi/authorizationHeader.ts";
+import { beginsLikeToken, hasApiKeyShape } from "../openapi/authorizationHeader.ts";
 import { checkPolicy, explainRefusal, newPassword, type PasswordPolicy } from "../passwords/policy.ts";
 import { loadDictionaries } from "../passwords/strengthCheck.ts";
 import { invalidRequest, Problem } from "../problems/problems.ts";
@@ -16,7 +16,7 @@ const looksLikeCredential = "looks like a token or an API key";
 
 /** @throws {Problem} `invalid-request` */
 export function acceptUsername(name: string): CanonicalUsername {
-  const accepted = hasTokenShape(name) ? { refusal: looksLikeCredential } : newUsername(name);
+  const accepted = beginsLikeToken(name) ? { refusal: looksLikeCredential } : newUsername(name);
   // In its stored form: `LK_…` becomes `lk_…`, with which the user could not sign in.
   const isApiKey = "text" in accepted && hasApiKeyShape(accepted.text);
   return requireAccepted(isApiKey ? { refusal: looksLikeCredential } : accepted, "#/username");

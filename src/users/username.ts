@@ -1,4 +1,5 @@
 import type { CanonicalUsername } from "../identifiers.ts";
+import { maxUsernameLength } from "../openapi/authorizationHeader.ts";
 import { mapUsername } from "../unicode/mappings.ts";
 import { codePointCount, enforceUsername } from "../unicode/precis.ts";
 
@@ -17,7 +18,8 @@ export type NewUsername = { text: CanonicalUsername } | { refusal: string };
  * colon, which a Basic username cannot contain (RFC 7617).
  */
 export function newUsername(text: string): NewUsername {
-  if (text.length > maxTypedLength) return tooLong;
+  // In a Basic username, it would be a token.
+  if (text.length > maxUsernameLength) return tooLong;
   const username = enforceUsername(text);
   if ("refusal" in username) return username;
   if (username.text.includes(":")) return { refusal: "has a colon" };

@@ -83,7 +83,9 @@ describeOperation("decideAuthorization", {
       },
       "for a request that the user has not seen": async () => {
         const { path } = await begin();
-        expect(await service.send("POST", path, { basic, ...allow })).toMatchObject({ status: 400 });
+        const unseen = await service.send("POST", path, { basic, ...allow });
+        const detail = "was decided, is not shown to this user, or its client or grant was changed since";
+        expect(unseen).toMatchObject({ status: 400, json: { errors: [{ parameter: "id", detail }] } });
         const ofOther = await show();
         await service.register("susan");
         const answer = await service.send("POST", ofOther.path, { basic: ["susan", password], ...allow });

@@ -3,6 +3,7 @@ import { readApi } from "../../fuzz/contract/operations.ts";
 import { createKey } from "../support/apiKeys.ts";
 import type { Received, Sent } from "../support/client.ts";
 import { describeOperation, each } from "../support/describeOperation.ts";
+import { ownAudience } from "../support/oauthCodes.ts";
 import { password, startTestService } from "../support/service.ts";
 import { basicOrBearerCases, guessingCases } from "../support/sharedCases/credentials.ts";
 
@@ -96,6 +97,17 @@ describeOperation("forwardAuth", {
           }
         },
       ),
+      "for the audience of this service as without one": async () => {
+        const own = `audience=${ownAudience}`;
+        for (const sent of [{ basic }, { bearer: ownToken }, { bearer: key }]) {
+          const [named, unnamed] = [await ask(own, sent), await ask("", sent)];
+          expect(named.status).toBe(204);
+          expect(identityOf(named)).toEqual(identityOf(unnamed));
+        }
+        expect((await ask(`${own}&scope=account:read`, { bearer: ownToken })).status).toBe(204);
+        expect(await ask(own, { bearer: ordersToken })).toMatchObject({ status: 401, problem: "invalid-token" });
+        expect(await ask(own)).toMatchObject({ status: 401, problem: "authentication-required" });
+      },
       "with no more than a limited token allows": async () => {
         const answer = await service.send("GET", target, { bearer: limitedToken });
         expect(identityOf(answer)).toEqual([id, "miguel", "account:read", "clerk", "latchkey"]);
@@ -147,7 +159,6 @@ describeOperation("forwardAuth", {
         "for %s, with credentials and without",
         [
           ["an audience that is not registered", "audience=unknown", "invalid-target"],
-          ["the audience of this service", "audience=http://127.0.0.1:8080", "invalid-target"],
           ["a malformed audience", "audience=%20", "invalid-request"],
           ["an empty audience", "audience=", "invalid-request"],
           ["two audiences", "audience=stock&audience=shop", "invalid-request"],

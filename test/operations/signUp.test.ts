@@ -38,6 +38,7 @@ describeOperation("signUp", {
         ["a name that is taken", { username: taken.toUpperCase() }, "username-taken", "This username is taken."],
         ["a short password", { password: "short" }, "password-refused", "at least 15 characters"],
         ["a name with a control character", { username: "a\u0007b" }, "invalid-request", "The Username"],
+        ["a name of 257 characters", { username: "x".repeat(257) }, "invalid-request", "more than 64 characters"],
         ["a password with a control character", { password: `${password}\u0007` }, "invalid-request", "The Password"],
       ],
       async (_label, sent, problem, text) => {

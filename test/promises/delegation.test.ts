@@ -1,7 +1,7 @@
 /** A client that acts for a user does what the user has allowed it, and is not the user. */
 import { expect, test } from "vitest";
 import { registerApp } from "../support/authorizations.ts";
-import { issueCode } from "../support/oauthCodes.ts";
+import { issueCode, ownAudience } from "../support/oauthCodes.ts";
 import { password, startTestService } from "../support/service.ts";
 
 const service = await startTestService();
@@ -27,6 +27,8 @@ test("its token opens no application behind a proxy that names neither an audien
     expect(answer).toMatchObject({ status: 401, problem: "invalid-token" });
     expect(answer.header("latchkey-user-id")).toBe("");
     expect(answer.header("latchkey-roles")).toBe("");
+    const named = await askProxy(bearer, `?audience=${encodeURIComponent(ownAudience)}`);
+    expect(named).toMatchObject({ status: 401, problem: "invalid-token" });
     const asUsername = await service.send("GET", "/api/forward-auth", { basic: [bearer, "unused"] });
     expect(asUsername).toMatchObject({ status: 401, problem: "invalid-token" });
   }

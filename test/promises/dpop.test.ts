@@ -374,7 +374,12 @@ describe("a bound token", () => {
     expect((await forProxy(bearer)).status).toBe(204);
     await expect(verify(`Bearer ${bearer}`)).resolves.toMatchObject({ clientId: client.client_id });
     const bound = (await ask(forMachine(client), await proofFor(key, tokenRequest))).json.access_token;
-    expect(await forProxy(bound)).toMatchObject({ status: 401, problem: "invalid-token" });
+    const detail = "This operation accepts no DPoP proofs, so a token that is bound to a key cannot be used here.";
+    expect(await forProxy(bound)).toMatchObject({ status: 401, problem: "invalid-token", json: { detail } });
+    const own = await service.send("GET", "/api/forward-auth", { bearer: await boundToken() });
+    expect(own).toMatchObject({ status: 401, problem: "invalid-token", json: { detail } });
+    const withProof = await service.send("GET", "/api/forward-auth", { headers: { authorization: `DPoP ${bound}` } });
+    expect(withProof).toMatchObject({ status: 401, problem: "authentication-required", json: { detail } });
     await expect(verify(`Bearer ${bound}`)).rejects.toMatchObject({
       problem: { type: `${issuer}/problems/invalid-token` },
     });

@@ -395,11 +395,12 @@ describe("requests at the same time", () => {
     };
     const rights = { roles: [], scopes: new Set<string>(), isAdministrator: false, epochs: {} };
     const authorize = createForwardAuth({
-      authenticator: { password, token: unused, apiKey: unused, apiToken: unused },
+      authenticator: { password, tokenWithoutProof: unused, apiKey: unused, apiToken: unused },
       access: { missingScopes: () => [], refuse: unused, rightsOf: () => rights },
       apis: { get: unused, size: () => 0 },
       revocations: { requireCurrent: () => {} },
       isTrustedProxy: () => true,
+      issuer: "https://auth.example",
     });
     const request = (address: string, secret = "secret") =>
       runInRequest(createRequestContext(address, undefined), () =>

@@ -154,6 +154,27 @@ test("checks that say nothing are skipped, with the reason", async () => {
   expect(mistaken.skipped[0]?.reason).toContain("accepted no valid token");
 });
 
+test("the reason of a skipped check is true if an operation requires a scope", async () => {
+  const open = `http://127.0.0.1:${await listen(createServer((_request, response) => response.writeHead(200).end()))}`;
+  const options = { contract: contractFile, ...limits, ...account };
+  const reason = "refused the request without a credential and accepted a valid token.";
+  const { report } = await probeService(new URL(open), options);
+  expect(report.skipped).toContainEqual({ check: "missing-scope", reason: `No operation ${reason}` });
+  // `GET /me`, which requires no scope, is the only operation that refuses.
+  const server = createServer(({ url, headers }, response) => {
+    response.writeHead(url === "/me" && !headers.authorization ? 401 : 200).end();
+  });
+  const half = new URL(`http://127.0.0.1:${await listen(server)}`);
+  const { skipped } = (await probeService(half, options)).report;
+  const scoped = `No operation that requires a scope ${reason}`;
+  expect(skipped).toContainEqual({ check: "missing-scope", reason: scoped });
+  const file = join(folder, "noScopes.yaml");
+  await writeFile(file, contract.replaceAll(/\[orders:\w+\]/g, "[]"));
+  const without = (await probeService(half, { ...options, contract: file })).report.skipped;
+  const none = "No operation that was probed requires a scope.";
+  expect(without).toContainEqual({ check: "missing-scope", reason: none });
+});
+
 test("values and paths of any characters are sent, also halves of surrogate pairs", async () => {
   const url = new URL(await startLeakyService(latchkey, "none", Date.now));
   const file = join(folder, "characters.json");

@@ -112,6 +112,7 @@ describe("a row is refused, and the others are imported:", () => {
       { ...good, username: "eyJhbGciOiJFZERTQSJ9.e30.AAAA" },
       /looks like a token$/,
     ],
+    ["a username that is too long", { ...good, username: "x".repeat(257) }, /has more than 64 characters$/],
     ["a username that looks like an API key", { ...good, username: `LK_${"0".repeat(49)}` }, /looks like an API key$/],
     ["a username that is a number", { ...good, username: 5 }, /^has no username$/],
     ["no hash", { username: "x" }, /^has no password_hash: use "!" for no password$/],

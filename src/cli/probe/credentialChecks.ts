@@ -11,6 +11,8 @@ type Parts = {
   judge: Judge;
   send: Send;
   credentials: Credentials | undefined;
+  /** All operations that were asked. */
+  probed: readonly Target[];
   /** The responses to a valid token. */
   controls: ReadonlyMap<Target, Answer>;
   each: (targets: readonly Target[], step: (target: Target) => Promise<unknown>) => Promise<unknown>;
@@ -28,9 +30,12 @@ const revocationSeconds = 1;
 /** Clocks differ: a service may accept a token for this time after it has expired. */
 const leewaySeconds = 10;
 
-/** Skips operations for which the service rejects a valid token, because the checks would prove nothing there. */
+/**
+ * Skips operations for which the service rejects a valid token, because the checks would prove nothing there.
+ * @param targets those that refused the request without a credential
+ */
 export async function checkCredentials(targets: readonly Target[], parts: Parts): Promise<void> {
-  const { judge, send, credentials, controls, each, skip, waitSeconds, sleep } = parts;
+  const { judge, send, credentials, probed, controls, each, skip, waitSeconds, sleep } = parts;
   const skipAll = (reason: string) => {
     for (const check of checks) skip(check, reason);
   };
@@ -42,13 +47,18 @@ export async function checkCredentials(targets: readonly Target[], parts: Parts)
     const answer = controls.get(target);
     return answer === undefined || !isRefused(answer);
   });
+  if (accepted.length === 0) return skipAll(`No operation ${refusedAndAccepted}.`);
   const use = async (check: string, wanted: Wanted, all = accepted) => {
     if ("skipped" in wanted) skip(check, wanted.skipped);
     else await each(all, (target) => judge.mustRefuse(target, check, bearer(wanted.token)));
   };
 
   const scoped = accepted.filter(({ operation }) => needsScope(operation));
-  if (scoped.length === 0) skip("missing-scope", "No operation requires a scope.");
+  if (scoped.length === 0) {
+    const isRequired = probed.some(({ operation }) => needsScope(operation));
+    const which = isRequired ? `that requires a scope ${refusedAndAccepted}` : "that was probed requires a scope";
+    skip("missing-scope", `No operation ${which}.`);
+  }
   for (const target of scoped) {
     const wanted = await credentials.withoutScopeOf(target.operation);
     const before = judge.findings.length;
@@ -73,6 +83,8 @@ export async function checkCredentials(targets: readonly Target[], parts: Parts)
   await sleep(seconds);
   await use("expired-token", { token });
 }
+
+const refusedAndAccepted = "refused the request without a credential and accepted a valid token";
 
 /** Whether an operation accepts tokens, but no token without scopes. */
 const needsScope = ({ bearerAlternatives }: Operation): boolean =>

@@ -91,7 +91,8 @@ export async function runProbe(parts: Parts): Promise<Report> {
     await each(refusing, check.paths);
     await each(firstOfEachPath(refusing), check.methods);
     const skip = (check: string, reason: string) => void skipped.set(check, reason);
-    await checkCredentials(refusing, { judge, send, credentials, controls, each, skip, waitSeconds, sleep });
+    const rest = { credentials, probed, controls, each, skip, waitSeconds, sleep };
+    await checkCredentials(refusing, { judge, send, ...rest });
     return report();
   } catch (error) {
     if (error instanceof StartError && judge.findings.length > 0) return report(error.message);

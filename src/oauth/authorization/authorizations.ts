@@ -255,7 +255,7 @@ const accessDenied: RequestFault = { error: "access_denied", description: "The u
 const invalidAuthorization = (detail: string): Problem => invalidRequest({ parameter: "authorization", detail });
 const clientChanged = (): Problem => invalidAuthorization("belongs to a client that was changed or deleted since");
 const decided = (): Problem =>
-  invalidAuthorization("was decided, is shown to another user, or its client or grant was changed since");
+  invalidAuthorization("was decided, is not shown to this user, or its client or grant was changed since");
 
 /** `select_account` is a reason to sign in as well: this service has one user at a time in a browser. */
 function mustSignInAgain(

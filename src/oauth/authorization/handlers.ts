@@ -66,7 +66,7 @@ export const getAuthorization =
   (parts: ApiParts): Handler<"getAuthorization"> =>
   async ({ principal, path }) => {
     const request = await openForApi(parts.authorizations, path.id);
-    const question = await parts.authorizations.ask(request, await decidingUser(parts, principal));
+    const question = await namingId(parts.authorizations.ask(request, await decidingUser(parts, principal)));
     if (!question) throw new Problem("not-found");
     return { status: 200, body: represent(request, question) };
   };
@@ -76,7 +76,7 @@ export const decideAuthorization =
   async ({ principal, path, body }) => {
     const request = await openForApi(parts.authorizations, path.id);
     const user = await decidingUser(parts, principal);
-    const redirectUri = await parts.authorizations.decide(request, user, body.decision);
+    const redirectUri = await namingId(parts.authorizations.decide(request, user, body.decision));
     return { status: 200, body: { redirect_uri: redirectUri } };
   };
 
@@ -84,6 +84,15 @@ export const decideAuthorization =
 async function openForApi(authorizations: Authorizations, id: string): Promise<AuthorizationRequest> {
   return await authorizations.open(id, "api").catch((error: unknown) => {
     throw error instanceof Problem && error.status === 400 ? new Problem("not-found") : error;
+  });
+}
+
+/** Names the `id` of the path in errors, which the pages call `authorization`. */
+async function namingId<Result>(result: Promise<Result>): Promise<Result> {
+  return await result.catch((error: unknown) => {
+    const [fault] = error instanceof Problem ? (error.body("").errors ?? []) : [];
+    if (!fault || !("parameter" in fault) || fault.parameter !== "authorization") throw error;
+    throw invalidRequest({ parameter: "id", detail: fault.detail });
   });
 }
 

@@ -1,6 +1,6 @@
 /** A user in a file that is imported or exported, as a JSON object or as a line of CSV. */
 import { type CanonicalUsername, type UserId, userId } from "../../identifiers.ts";
-import { hasApiKeyShape, hasTokenShape } from "../../openapi/authorizationHeader.ts";
+import { beginsLikeToken, hasApiKeyShape } from "../../openapi/authorizationHeader.ts";
 import { type ImportedHash, readImportedHash } from "../../passwords/foreign/importedHash.ts";
 import type { HashCost } from "../../passwords/hashing.ts";
 import { newUsername } from "../username.ts";
@@ -66,7 +66,7 @@ function readMembers(record: unknown, known: KnownValues): UserRow {
 
 function readUsername(value: unknown): CanonicalUsername {
   if (typeof value !== "string" || value === "") throw new RefusedRow("has no username");
-  const username = hasTokenShape(value) ? { refusal: "looks like a token" } : newUsername(value);
+  const username = beginsLikeToken(value) ? { refusal: "looks like a token" } : newUsername(value);
   if ("refusal" in username) throw new RefusedRow(`has a username that ${username.refusal}`);
   if (hasApiKeyShape(username.text)) throw new RefusedRow("has a username that looks like an API key");
   return username.text;

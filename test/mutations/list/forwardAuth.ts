@@ -16,8 +16,8 @@ export const forwardAuth: readonly Mutation[] = [
   {
     name: "a token for this service opens every API behind a proxy",
     file: "src/forwardAuth/forwardAuth.ts",
-    find: "token: api ? (token) => authenticator.apiToken(token, api.audience) : authenticator.token,",
-    replace: "token: authenticator.token,",
+    find: "token: api ? (token) => authenticator.apiToken(token, api.audience) : authenticator.tokenWithoutProof,",
+    replace: "token: authenticator.tokenWithoutProof,",
     test: operation,
     only: "for a token for this service, with an audience",
   },

@@ -38,8 +38,8 @@ export const tokens: readonly Mutation[] = [
   {
     name: "a revoked token is accepted",
     file: "src/authenticator.ts",
-    find: "{ detail: needsProof });\n      revocations.check(principal);",
-    replace: "{ detail: needsProof });",
+    find: "{ detail: ifBound });\n      revocations.check(principal);",
+    replace: "{ detail: ifBound });",
     test: "test/operations/revokeToken.test.ts",
     only: "and that token is rejected",
   },

@@ -397,7 +397,7 @@ export interface paths {
         };
         /**
          * Follow revocations
-         * @description Returns the revocation list, then its new entries. Another service that verifies tokens follows the list to reject revoked ones within a second. Without `after`, the response is the first page of all entries that have not expired. Repeat the request with `after` set to `next`: at once if `has_more` is true, and with `wait` otherwise. The response to a request with `wait` is delayed until there are new entries. A cursor can be used for four minutes.
+         * @description Returns the revocation list, then its new entries. Another service that verifies tokens follows the list to reject revoked ones within a second. Without `after`, the response is the first page of all entries that have not expired. Repeat the request with `after` set to `next`: at once if `has_more` is true, and with `wait` otherwise. The response to a request with `wait` is delayed until there are new entries. A cursor can be used for at least four minutes.
          */
         get: operations["listRevocations"];
         put?: never;
@@ -609,7 +609,7 @@ export interface paths {
         };
         /**
          * Authorize a request at a proxy
-         * @description For proxies that ask another service whether a request may pass: nginx (`auth_request`), Caddy (`forward_auth`), Traefik (`ForwardAuth`) and others. The credentials are those of the request to authorize: a password, a token or an API key. After a 204 the request may pass, and the `Latchkey-` headers say whose request it is. All of them are in every response, and are empty if there is nothing to say, so that a proxy that copies them replaces those that a client sent. With `audience`, tokens must be for that API, and the scopes are those of the API. Without `audience` and `scope`, a token that a registered client has got for its user is not accepted. If the API has a `contract`, it decides what the request needs: the operation is that of the original method and URI, which a proxy sends in `X-Forwarded-Method` and `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI` or `X-Original-URL`. They are accepted from the addresses in `TRUST_PROXY` only, and must not contradict each other. An operation that needs no credentials has a 204 with empty headers. Only such an operation needs no credentials here.
+         * @description For proxies that ask another service whether a request may pass: nginx (`auth_request`), Caddy (`forward_auth`), Traefik (`ForwardAuth`) and others. The credentials are those of the request to authorize: a password, a token or an API key. After a 204 the request may pass, and the `Latchkey-` headers say whose request it is. All of them are in every response, and are empty if there is nothing to say, so that a proxy that copies them replaces those that a client sent. With the `audience` of an API, tokens must be for that API, and the scopes are those of the API. The audience of this service is like none. Without the audience of an API and without `scope`, a token that a registered client has got for its user is not accepted. If the API has a `contract`, it decides what the request needs: the operation is that of the original method and URI, which a proxy sends in `X-Forwarded-Method` and `X-Forwarded-Uri`, or in `X-Original-Method` and `X-Original-URI` or `X-Original-URL`. They are accepted from the addresses in `TRUST_PROXY` only, and must not contradict each other. An operation that needs no credentials has a 204 with empty headers. Only such an operation needs no credentials here.
          */
         get: operations["forwardAuth"];
         put?: never;
@@ -731,7 +731,7 @@ export interface paths {
         put?: never;
         /**
          * Get tokens as a client
-         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked. With a proof in the header `DPoP`, the access token is bound to the key of the proof, and so is the refresh token of a public client (RFC 9449).
+         * @description The token endpoint (RFC 6749, section 3.2). A client exchanges its own credentials (`client_credentials`), an authorization code (`authorization_code`, with the `code_verifier` of PKCE), a refresh token (`refresh_token`) or a device code (`urn:ietf:params:oauth:grant-type:device_code`) for an access token. `scope` and `resource` limit the token. With a code, scopes that the user has not allowed are ignored; with a refresh token, they are refused. A confidential client authenticates with its secret, in the `Authorization` header or in the body, or with an assertion. A public client sends `client_id` alone. A code and a refresh token work once. If a code is used again, the session that it started is revoked. With a proof in the header `DPoP`, the access token is bound to the key of the proof, and so is the refresh token of a public client (RFC 9449).
          */
         post: operations["issueOAuthTokens"];
         delete?: never;
@@ -1499,7 +1499,7 @@ export interface components {
          */
         ClientId: string;
         /**
-         * @description A name for people.
+         * @description A name for people. It needs a visible character. Control characters, invisible characters and those that change the direction of text are refused. Joiners and variation selectors are allowed where a script or an emoji needs them.
          * @example Nightly report
          */
         ClientName: string;
@@ -1775,7 +1775,7 @@ export interface components {
         /** @description What a program says about itself (RFC 7591, section 2). Other members are ignored. */
         ClientMetadata: {
             /**
-             * @description A name for people.
+             * @description A name for people, with the characters of `ClientName`.
              * @example Orders
              */
             client_name?: string;
@@ -1992,7 +1992,7 @@ export interface components {
         NewApi: {
             audience: components["schemas"]["Audience"];
             /**
-             * @description A name for people.
+             * @description A name for people, with the characters of `ClientName`.
              * @example Orders
              */
             name: string;
@@ -2003,7 +2003,7 @@ export interface components {
         /** @description The members to change. */
         ApiChange: {
             /**
-             * @description A name for people.
+             * @description A name for people, with the characters of `ClientName`.
              * @example Orders
              */
             name?: string;
@@ -2078,7 +2078,7 @@ export interface components {
             key: components["schemas"]["ApiKeyText"];
         };
         /**
-         * @description A name that tells the keys of a user apart. It need not be unique.
+         * @description A name that tells the keys of a user apart. It need not be unique. It has the characters of `ClientName`.
          * @example nightly backup
          */
         ApiKeyName: string;
@@ -6126,12 +6126,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Scopes, separated by single spaces. The request needs all of them. Without `audience`, they are scopes of this service. They are needed in addition to those of a `contract`.
+                 * @description Scopes, separated by single spaces. The request needs all of them. Without the `audience` of an API, they are scopes of this service. They are needed in addition to those of a `contract`.
                  * @example account:read
                  */
                 scope?: components["schemas"]["ScopeList"];
                 /**
-                 * @description The API that the request is for. By default, tokens must be for this service.
+                 * @description The API that the request is for. By default, and with the audience of this service, tokens must be for this service.
                  * @example https://orders.example/v1
                  */
                 audience?: components["schemas"]["Audience"];
