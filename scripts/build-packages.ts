@@ -31,6 +31,7 @@ for (const name of await readdir("packages")) {
     format: "esm",
     target: "es2022",
     minify: true,
+    lineLimit: 400, // Node.js prints the whole line of an uncaught exception
     logLevel: "warning",
   });
 }

@@ -58,6 +58,7 @@ describe.each(names)("%s", (name) => {
     expect(paths).toEqual(
       expect.arrayContaining(["README.md", "LICENSE", ...targets.map((path) => String(path).slice(2))]),
     );
+    expect(paths).not.toContain(".attw.json");
     expect(paths.filter((path) => /(^|\/)(test|src)\/.*\.ts$|\.test\./.test(path) && !path.endsWith(".d.ts"))).toEqual(
       [],
     );
@@ -72,9 +73,10 @@ describe.each(names)("%s", (name) => {
   });
 
   test("attw (are the types wrong?) reports nothing", { timeout: 60_000 }, async () => {
-    // The packages have ES modules only, and two exports of the service are no modules.
-    const options = ["--profile", "esm-only", "--exclude-entrypoints", "openapi.yaml", "dist/docs.html"];
-    const { stdout } = await run("node_modules/.bin/attw", [join(folder, packed(name).filename), ...options]); // rejects if it finds an error
+    // In the folder of the package, where attw reads .attw.json: there are ES modules only, and two exports are no modules.
+    const cwd = name === "latchkey" ? "." : join("packages", name.replace("@latchkey/", ""));
+    const attw = resolve("node_modules/.bin/attw");
+    const { stdout } = await run(attw, [join(folder, packed(name).filename)], { cwd }); // rejects if it finds an error
     expect(stdout).toContain(name);
   });
 });
@@ -92,6 +94,28 @@ test("the packages for other programs are small, and have at most one dependency
   }
   expect(packed("@latchkey/verify").size).toBeLessThan(30_000);
   expect(packed("@latchkey/client").size).toBeLessThan(50_000);
+});
+
+test("an uncaught exception prints a short line of the package", async () => {
+  await writeFile(
+    join(consumer, "throws.js"),
+    'import { createVerifier } from "@latchkey/verify";\ncreateVerifier({ issuer: "latchkey", audience: "orders" });\n',
+  );
+  const { stderr } = await run(process.execPath, [join(consumer, "throws.js")]).catch((error) => error);
+  expect(stderr).toContain("TypeError: issuer must be");
+  expect(Math.max(...stderr.split("\n").map((line: string) => line.length))).toBeLessThan(1_000);
+  for (const name of ["@latchkey/client", "@latchkey/verify"]) {
+    const modules = packed(name).files.filter(({ path }) => path.endsWith(".js"));
+    const texts = await Promise.all(modules.map(({ path }) => readFile(join(installed(name), path), "utf8")));
+    expect(
+      Math.max(
+        ...texts
+          .join("\n")
+          .split("\n")
+          .map(({ length }) => length),
+      ),
+    ).toBeLessThan(1_500);
+  }
 });
 
 describe("compiles", { timeout: 60_000 }, () => {

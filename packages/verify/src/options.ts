@@ -10,7 +10,8 @@ export type VerifierOptions = {
   audience: string;
   /**
    * An API key of Latchkey whose user has the scopes `revocations:read`, `tokens:introspect` and `apis:read`. Without it, there is no
-   * way to know of revocations: revoked tokens are accepted until they expire, and API keys are refused.
+   * way to know of revocations: revoked tokens are accepted until they expire, and API keys are refused. If it is given, it must not
+   * be `undefined` or empty, as an environment variable that is not set would be.
    */
   credential?: string;
   /** The address at which this service reaches Latchkey, if it is not the issuer. */
@@ -113,6 +114,9 @@ export function checkOptions(options: VerifierOptions): CheckedOptions {
   const issuer = addressOf("issuer", options.issuer);
   if (typeof audience !== "string" || audience === "")
     throw new TypeError("audience must be the audience of your API.");
+  // A forgotten environment variable must not turn off revocations.
+  if ("credential" in options && !credential)
+    throw new TypeError("credential is undefined or empty. Leave it out to verify tokens without revocations.");
   if (credential !== undefined && !/^[!-~]+$/.test(credential)) throw new TypeError("credential must be an API key.");
   requireNumber("maxStalenessSeconds", maxStalenessSeconds, 86_400);
   requireNumber("maxRemembered", maxRemembered, 10_000_000);
