@@ -1,6 +1,9 @@
 /** Each published package, installed from its archive: it compiles, runs and bundles, and needs nothing of the others. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { createContext, runInContext } from "node:vm";
@@ -8,7 +11,8 @@ import { type BuildOptions, build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import ts from "typescript";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { freePort } from "../support/ports.ts";
 import { password, startTestService, type TestService } from "../support/service.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
@@ -116,6 +120,50 @@ test("an uncaught exception prints a short line of the package", async () => {
       ),
     ).toBeLessThan(1_500);
   }
+});
+
+describe("a program that waits for the verifier before it listens", () => {
+  /** Starts it, and waits until it has said that a request has failed. */
+  async function startWaiting(issuer: string) {
+    const options = JSON.stringify({ issuer, audience: "orders", credential: "key" });
+    const script = join(consumer, "waits.js");
+    await writeFile(
+      script,
+      `import { createVerifier } from "@latchkey/verify";
+       const verifier = createVerifier(${options});
+       await new Promise((resolve) => setTimeout(resolve, 300)); // reads its contract, for example
+       await verifier.ready();`,
+    );
+    const program = spawn(process.execPath, [script], { stdio: ["ignore", "ignore", "pipe"] });
+    let stderr = "";
+    program.stderr.on("data", (text) => {
+      stderr += text;
+    });
+    const exit = new Promise<number | null>((end) => program.once("exit", end));
+    onTestFinished(async () => {
+      program.kill();
+      await exit;
+    });
+    await vi.waitUntil(() => stderr !== "", 10_000);
+    return { exit, output: () => stderr };
+  }
+
+  test("ends with the reason if Latchkey rejects its requests", async () => {
+    const server = createServer((_request, response) => response.writeHead(403).end());
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    onTestFinished(() => void server.close());
+    const { exit, output } = await startWaiting(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    expect(await exit).toBe(1);
+    expect(output()).toContain("Error: The");
+    expect(output()).toContain("needs the scopes");
+  });
+
+  test("waits while Latchkey is not reachable", async () => {
+    const { exit } = await startWaiting(`http://127.0.0.1:${await freePort()}`);
+    const waited = new Promise((end) => setTimeout(end, 2_500, "still waits"));
+    expect(await Promise.race([exit, waited])).toBe("still waits");
+  });
 });
 
 describe("compiles", { timeout: 60_000 }, () => {

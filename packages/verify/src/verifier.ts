@@ -242,7 +242,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
       readiness ??= Promise.race([loaded, reports.rejected()]).finally(() => {
         readiness = undefined;
       });
-      await readiness;
+      // Keeps the program alive: it does not listen yet, and the timers between requests do not.
+      const timer = setInterval(() => {}, 60_000);
+      try {
+        await readiness;
+      } finally {
+        clearInterval(timer);
+      }
     },
     async registeredScopes() {
       if (credential === undefined) return undefined;
