@@ -212,14 +212,18 @@ describe("what a user allows a client", () => {
   ])("limits the access token to the scope that the client sends with %s", async (_kind, issue) => {
     const client = await newApp({ grant_types: ["authorization_code", "refresh_token", deviceCodeGrant] });
     const user = await service.register();
-    const allowed = { clientId: client.client_id, userId: user.id, scopes: ["account:read", "account:write"] };
+    const allowed = {
+      clientId: client.client_id,
+      userId: user.id,
+      scopes: ["openid", "account:read", "account:write"],
+    };
     const code = await issue(service, allowed);
     expect((await ask({ ...code, scope: "account:read  account:write" }, client)).json.error).toBe("invalid_scope");
     const { json } = await ask({ ...code, scope: "users:read account:read" }, client);
-    expect(json.scope).toBe("account:read");
+    expect(json).toMatchObject({ scope: "account:read", id_token: expect.any(String) });
     expect(decodeJwt(json.access_token)["scope"]).toBe("account:read");
     const refreshed = await ask({ grant_type: "refresh_token", refresh_token: json.refresh_token }, client);
-    expect(refreshed.json.scope).toBe("account:read account:write");
+    expect(refreshed.json.scope).toBe("openid account:read account:write");
   });
 
   test("is not given for a redirect URI that Postgres cannot store", async () => {

@@ -21,7 +21,7 @@ type Started = {
   prepared: PreparedSession;
   session: StartedClientSession;
   proofKey: string | undefined;
-  /** Limits the tokens, but not the session. */
+  /** Limits the access token, but neither the session nor the ID token. */
   limit: (scopes: readonly string[]) => readonly string[];
   nonce?: string | undefined;
 };
@@ -32,10 +32,11 @@ export type IssueUserTokens = (started: Started) => Promise<IssuedTokens>;
 export const createUserTokens =
   ({ grants, issueIdToken, issuer }: Parts): IssueUserTokens =>
   async ({ client, prepared, session, proofKey, limit, nonce }) => {
-    const { userId, username, authenticatedAt, audience } = session;
+    const { userId, username, authenticatedAt } = session;
     const sessionId = prepared.values.sessionId;
-    const granted = withinClient({ client, issuer }, { audience, scopes: limit(session.scopes) });
-    const grant = await grants.grant(userId, granted);
+    const { audience, scopes } = withinClient({ client, issuer }, session);
+    const asked = limit(scopes);
+    const grant = await grants.grant(userId, { audience, scopes: asked });
     if (!grant) throw new Error("a client gets limited tokens only");
     const seconds = Math.max(1, Math.min(grant.seconds, session.refreshExpiresInSeconds));
     const accessToken = await prepared.issue(session, {
@@ -44,12 +45,11 @@ export const createUserTokens =
       seconds,
       client: { ...tokenClientOf(client), authenticatedAt, boundTo: proofKey },
     });
-    const { scopes } = granted;
     const contents = { clientId: client.id, userId, username, scopes, authenticatedAt, nonce, sessionId };
     return {
       accessToken,
       expiresInSeconds: seconds,
-      scopes: scopesOfResponse(scopes, grant.scopes),
+      scopes: scopesOfResponse(asked, grant.scopes),
       refreshToken: prepared.refreshToken,
       idToken: await issueIdToken({ ...contents, accessToken, seconds }),
     };

@@ -310,8 +310,8 @@ export const authorization: readonly Mutation[] = [
   {
     name: "the scope that a client sends with a code is ignored",
     file: "src/oauth/grants/userTokens.ts",
-    find: "limit(session.scopes)",
-    replace: "session.scopes",
+    find: "limit(scopes)",
+    replace: "scopes",
     test: "test/promises/oauthTokens.test.ts",
     only: "limits the access token to the scope",
   },
